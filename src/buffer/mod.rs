@@ -1,0 +1,193 @@
+//! The task buffer: the durable store of records, behind one wide, boring trait.
+//!
+//! A look-up has three outcomes, kept apart by type: found, absent, unreachable. To take one for
+//! another makes a job run twice.
+
+use async_trait::async_trait;
+use jiff::Timestamp;
+
+use crate::job::{
+    Attempt, ContentHash, Event, JobId, JobKey, Owner, Record, RecordId, Refusal, State,
+};
+
+/// The durable store of records. Each method is one question; each is answered for one owner,
+/// whose records alone it sees, unless it is an operator's.
+#[async_trait]
+pub trait TaskBuffer: Send + Sync {
+    /// Stores a request's good jobs and its refusals in one transaction; the answer has one entry
+    /// for each job, in order, and comes after the commit.
+    ///
+    /// `Err(Stale)`: a key of the request was answered `rejected` at or after `sent_at`; nothing
+    /// is stored. Any other error: nothing is known to be stored.
+    async fn store(&self, request: StoreRequest) -> Result<Vec<Stored>, BufferError>;
+
+    /// Looks jobs up by the supervisor's names; one entry for each, in order.
+    async fn find_jobs(
+        &self,
+        owner: &Owner,
+        jobs: &[(JobId, Option<Attempt>)],
+    ) -> Result<Vec<Lookup<KnownJob>>, BufferError>;
+
+    /// Looks records up; a record ID that belongs to another job ID is absent. One entry for
+    /// each, in order.
+    async fn find_records(
+        &self,
+        owner: &Owner,
+        records: &[(JobId, RecordId)],
+    ) -> Result<Vec<Lookup<Record>>, BufferError>;
+
+    /// Remembers, durably, that these keys are about to be answered `rejected` at `at` (an
+    /// attempt of `None` stands for all), and forgets what was remembered before `forget_before`.
+    async fn remember_rejected(
+        &self,
+        owner: &Owner,
+        jobs: &[(JobId, Option<Attempt>)],
+        at: Timestamp,
+        forget_before: Timestamp,
+    ) -> Result<(), BufferError>;
+
+    /// Records the wish to kill, and cancels at once what nobody holds; one entry for each, in
+    /// order. Repeating it is harmless.
+    async fn kill(
+        &self,
+        owner: &Owner,
+        records: &[(JobId, RecordId)],
+        at: Timestamp,
+    ) -> Result<Vec<Lookup<Kill>>, BufferError>;
+
+    /// For operators: records of any owner, newest first.
+    async fn list(&self, filter: &ListFilter) -> Result<Vec<Record>, BufferError>;
+
+    /// For operators: everything about one record.
+    async fn show(&self, id: RecordId) -> Result<Lookup<Dossier>, BufferError>;
+
+    /// The owners that have unfinished jobs, and how many each.
+    async fn unfinished_owners(&self) -> Result<Vec<(Owner, u64)>, BufferError>;
+
+    /// Whether the store answers at all.
+    async fn ping(&self) -> Result<(), BufferError>;
+}
+
+/// What a look-up found out. There is no fourth outcome and no default.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[must_use]
+pub enum Lookup<T> {
+    /// I looked: here it is.
+    Found(T),
+    /// I looked: it is not there.
+    Absent,
+    /// I could not look: the row cannot be read, or a commit that would store it is in doubt.
+    Unreachable,
+}
+
+/// What [`TaskBuffer::store`] takes.
+#[derive(Clone, Debug)]
+pub struct StoreRequest {
+    /// Whose jobs these are.
+    pub owner: Owner,
+    /// The good jobs; no key twice.
+    pub jobs: Vec<NewJob>,
+    /// The others, as far as they have a name.
+    pub refusals: Vec<Refusal>,
+    /// When the supervisor sent it, or a moment before.
+    pub sent_at: Timestamp,
+    /// What the new records say of when they were accepted.
+    pub now: Timestamp,
+}
+
+/// A job to be stored.
+#[derive(Clone, Debug)]
+pub struct NewJob {
+    /// The supervisor's name for it.
+    pub key: JobKey,
+    /// What it is compared by.
+    pub content: ContentHash,
+    /// Higher goes first.
+    pub priority: i32,
+    /// The state it begins in.
+    pub state: State,
+    /// The job's XML, as it came.
+    pub payload: String,
+}
+
+/// What became of one job of a [`StoreRequest`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stored {
+    /// It is there now.
+    New(RecordId),
+    /// It was there, with the same content.
+    Duplicate(RecordId),
+    /// Another content is there under its key.
+    Conflict,
+}
+
+/// What is known of a job by its name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum KnownJob {
+    /// There is a record.
+    Accepted {
+        /// The record.
+        id: RecordId,
+        /// The attempt that it is of: the asked one, else the latest.
+        attempt: Attempt,
+    },
+    /// There is none; the job was refused, last for this reason.
+    Refused(Refusal),
+}
+
+/// What came of a wish to kill.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kill {
+    /// Nobody held it, and it is cancelled now.
+    Killed,
+    /// Somebody holds it and will end it; this is its state for now.
+    Requested(State),
+    /// It had ended before, in this state.
+    AlreadyFinished(State),
+}
+
+/// Which records [`TaskBuffer::list`] gives.
+#[derive(Clone, Debug)]
+pub struct ListFilter {
+    /// Only this owner's.
+    pub owner: Option<Owner>,
+    /// Only this job's.
+    pub job_id: Option<JobId>,
+    /// Only those in a state of this name.
+    pub state: Option<String>,
+    /// Only those accepted at or after this.
+    pub since: Option<Timestamp>,
+    /// At most so many.
+    pub limit: u32,
+}
+
+/// Everything about one record.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Dossier {
+    /// The record.
+    pub record: Record,
+    /// The job's XML; `None` after a purge.
+    pub payload: Option<String>,
+    /// Its history, oldest first.
+    pub events: Vec<Event>,
+}
+
+/// What the store could not do.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum BufferError {
+    /// It could not be asked, or did not answer in time.
+    #[error("the store cannot be reached: {0}")]
+    Unreachable(String),
+    /// Somebody else was quicker, and what was asked makes no sense any more.
+    #[error("another writer came first: {0}")]
+    Conflict(String),
+    /// What was asked is older than what was answered since.
+    #[error("a job of this request was answered as rejected after the request was sent")]
+    Stale,
+    /// There is no room left.
+    #[error("the store is full: {0}")]
+    Full(String),
+    /// It answered with what cannot be read.
+    #[error("the store holds what cannot be read: {0}")]
+    Corrupt(String),
+}

@@ -1,0 +1,13 @@
+//! gristmill takes jobs from a supervisor over Jabber/XMPP and sees them through.
+//!
+//! The map; arrows point from who imports to who is imported:
+//!
+//! ```text
+//! main ─▶ cli ─▶ daemon ─▶ xmpp ─▶ bridge ─▶ windmill ─▶ job
+//!                  │                  └────▶ buffer ───▶ job
+//!                  └─▶ config
+//! ```
+
+pub mod buffer;
+pub mod job;
+pub mod windmill;

@@ -1,0 +1,170 @@
+//! What a supervisor can ask.
+
+use crate::job::{Attempt, JobId, JobSpec, RecordId, Requirements};
+
+use super::Reason;
+
+/// One document of a supervisor's.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Request {
+    /// The root's `id`, at most 128 characters; the stanza's serves where it is missing.
+    pub id: Option<String>,
+    /// What it asks.
+    pub call: Call,
+}
+
+/// The six calls.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Call {
+    /// How many jobs would you take?
+    NumJobsWanted(Option<Requirements>),
+    /// Take these jobs. At least one; no (jobID, attempt) twice.
+    ExecuteJobs(Vec<Submission>),
+    /// Under which record IDs do you have these jobs?
+    GetExecutorData(Vec<JobQuery>),
+    /// How are these jobs?
+    GetStatus(Vec<RecordQuery>),
+    /// End these jobs.
+    KillJobs(Vec<RecordQuery>),
+    /// Look again at these doubtful jobs.
+    FixJobs(Vec<RecordQuery>),
+}
+
+/// Which of the six calls.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum CallKind {
+    /// `numJobsWanted`, also spelled `numJobWanted`
+    NumJobsWanted,
+    /// `executeJobs`
+    ExecuteJobs,
+    /// `getExecutorData`
+    GetExecutorData,
+    /// `getStatus`
+    GetStatus,
+    /// `killJobs`, also spelled `killJob`
+    KillJobs,
+    /// `fixJobs`, also spelled `fixJob`
+    FixJobs,
+}
+
+/// One `<job>` of an executeJobs: good, or refused by itself without harm to the others.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Submission {
+    /// A job that can be stored.
+    Good(Box<SubmittedJob>),
+    /// A job that cannot.
+    Refused(RefusedJob),
+}
+
+/// A job that can be stored.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SubmittedJob {
+    /// What to run.
+    pub spec: JobSpec,
+    /// The `<job>` element as it came, readable by itself.
+    pub xml: String,
+}
+
+/// A job that cannot be stored.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RefusedJob {
+    /// Its place in the request, from 1: names it where it has no usable job ID.
+    pub index: usize,
+    /// The supervisor's name for it, where that can be read.
+    pub job_id: Option<JobId>,
+    /// The supervisor's try at it; the first one where it names none that can be read.
+    pub attempt: Attempt,
+    /// What is wrong with it.
+    pub reason: Reason,
+}
+
+/// An entry of getExecutorData.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct JobQuery {
+    /// The supervisor's name for the job.
+    pub job_id: JobId,
+    /// Its try; the latest one counts where it names none.
+    pub attempt: Option<Attempt>,
+}
+
+/// An entry of getStatus, killJobs and fixJobs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RecordQuery {
+    /// The supervisor's name for the job.
+    pub job_id: JobId,
+    /// The record that it was told.
+    pub record: RecordRef,
+}
+
+/// A record ID as a supervisor wrote it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RecordRef {
+    /// One that a record can have.
+    Readable(RecordId),
+    /// Any other text, cut at 64 characters: no record has it.
+    Unreadable(String),
+}
+
+impl Call {
+    /// Which of the six it is.
+    #[must_use]
+    pub fn kind(&self) -> CallKind {
+        match self {
+            Self::NumJobsWanted(_) => CallKind::NumJobsWanted,
+            Self::ExecuteJobs(_) => CallKind::ExecuteJobs,
+            Self::GetExecutorData(_) => CallKind::GetExecutorData,
+            Self::GetStatus(_) => CallKind::GetStatus,
+            Self::KillJobs(_) => CallKind::KillJobs,
+            Self::FixJobs(_) => CallKind::FixJobs,
+        }
+    }
+
+    /// How many `<job>` entries it has.
+    #[must_use]
+    pub fn job_count(&self) -> usize {
+        match self {
+            Self::NumJobsWanted(_) => 0,
+            Self::ExecuteJobs(jobs) => jobs.len(),
+            Self::GetExecutorData(jobs) => jobs.len(),
+            Self::GetStatus(jobs) | Self::KillJobs(jobs) | Self::FixJobs(jobs) => jobs.len(),
+        }
+    }
+}
+
+impl CallKind {
+    /// All six.
+    pub const ALL: [Self; 6] = [
+        Self::NumJobsWanted,
+        Self::ExecuteJobs,
+        Self::GetExecutorData,
+        Self::GetStatus,
+        Self::KillJobs,
+        Self::FixJobs,
+    ];
+
+    /// The root element's canonical name.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::NumJobsWanted => "numJobsWanted",
+            Self::ExecuteJobs => "executeJobs",
+            Self::GetExecutorData => "getExecutorData",
+            Self::GetStatus => "getStatus",
+            Self::KillJobs => "killJobs",
+            Self::FixJobs => "fixJobs",
+        }
+    }
+
+    /// The root element of the reply.
+    #[must_use]
+    pub fn response_name(self) -> &'static str {
+        match self {
+            Self::NumJobsWanted => "numJobsWantedResponse",
+            Self::ExecuteJobs => "executeJobsResponse",
+            Self::GetExecutorData => "getExecutorDataResponse",
+            Self::GetStatus => "getStatusResponse",
+            Self::KillJobs => "killJobsResponse",
+            Self::FixJobs => "fixJobsResponse",
+        }
+    }
+}

@@ -1,0 +1,331 @@
+//! What a supervisor is told.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use crate::job::{Attempt, JobId, Outcome, RecordId};
+
+use super::{CallKind, RecordRef};
+
+/// The answer to one request: its content, or one fault.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reply {
+    /// The call that is answered; `None` where it could not be told, and the root is `errorResponse`.
+    pub call: Option<CallKind>,
+    /// The request's ID.
+    pub in_reply_to: Option<String>,
+    /// What is said.
+    pub content: Result<Answer, Fault>,
+}
+
+/// The content of a reply that is no fault.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Answer {
+    /// numJobsWanted: so many.
+    NumJobs(u32),
+    /// executeJobs: one receipt for each job, in the request's order.
+    Receipts(Vec<Receipt>),
+    /// getExecutorData: one entry for each asked one, in its order.
+    ExecutorData(Vec<DataAnswer>),
+    /// getStatus: likewise.
+    Statuses(Vec<StatusAnswer>),
+    /// killJobs: likewise.
+    Kills(Vec<KillAnswer>),
+    /// fixJobs: likewise.
+    Fixes(Vec<FixAnswer>),
+}
+
+/// What became of one job of an executeJobs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Receipt {
+    /// Its place in the request, from 1; written where there is no job ID.
+    pub index: usize,
+    /// The supervisor's name for it, where that could be read.
+    pub job_id: Option<JobId>,
+    /// The supervisor's try at it.
+    pub attempt: Attempt,
+    /// What became of it.
+    pub result: ReceiptResult,
+}
+
+/// See [`Receipt`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ReceiptResult {
+    /// It is there now, durably.
+    Stored(RecordId),
+    /// It was there, with the same content.
+    Duplicate(RecordId),
+    /// Another content was there under its key, and stays.
+    Conflict,
+    /// It is not there, and why.
+    Refused(Reason),
+}
+
+/// How many jobs of an executeJobs came to what; derived from the receipts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// All of them.
+    pub received: usize,
+    /// See [`ReceiptResult::Stored`]
+    pub stored: usize,
+    /// See [`ReceiptResult::Duplicate`]
+    pub duplicate: usize,
+    /// See [`ReceiptResult::Conflict`]
+    pub conflict: usize,
+    /// See [`ReceiptResult::Refused`]
+    pub refused: usize,
+}
+
+/// Why a job was refused. The code is a short word; the text may be dropped to save room.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reason {
+    /// For programs: `missing-field`, `invalid-field`.
+    pub code: String,
+    /// For people; may be empty.
+    pub text: String,
+}
+
+/// An entry of getExecutorDataResponse.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DataAnswer {
+    /// The asked job.
+    pub job_id: JobId,
+    /// The attempt that was found, else the one that was asked for.
+    pub attempt: Option<Attempt>,
+    /// Whether it is there.
+    pub existence: Existence,
+}
+
+/// See [`DataAnswer`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Existence {
+    /// It is there, under this record ID.
+    Accepted(RecordId),
+    /// I looked: it is not there, or was refused for this reason.
+    Rejected(Option<Reason>),
+    /// I could not look.
+    Unknown,
+}
+
+/// The five words.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Status {
+    /// It has not started.
+    Pending,
+    /// It has started and not ended.
+    Running,
+    /// It has ended.
+    Finished,
+    /// I looked: there is no such record.
+    Rejected,
+    /// I could not look.
+    Unknown,
+}
+
+/// An entry of getStatusResponse.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StatusAnswer {
+    /// The asked job.
+    pub job_id: JobId,
+    /// The asked record.
+    pub record: RecordRef,
+    /// The word.
+    pub status: Status,
+    /// More than the word; boxed, for most entries have little of it. Left out when strict.
+    pub detail: Option<Box<StatusDetail>>,
+}
+
+/// What an older peer ignores.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct StatusDetail {
+    /// How it ended; only with [`Status::Finished`].
+    pub result: Option<Outcome>,
+    /// When it entered its state, to the second.
+    pub since: Option<Timestamp>,
+    /// The program's exit code.
+    pub exit_code: Option<i32>,
+    /// When the last run started, to the second.
+    pub started: Option<Timestamp>,
+    /// When it ended, to the second.
+    pub ended: Option<Timestamp>,
+    /// CPU seconds of the last run.
+    pub cpu_seconds: Option<u64>,
+    /// What went wrong.
+    pub error: Option<Reason>,
+    /// The files that it left behind.
+    pub outputs: Vec<OutputFile>,
+}
+
+/// A file that a job left behind.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OutputFile {
+    /// `logicalFileName`
+    pub logical_name: String,
+    /// In bytes.
+    pub size: u64,
+    /// In lower-case hexadecimal.
+    pub sha256: String,
+}
+
+/// An entry of killJobsResponse.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KillAnswer {
+    /// The asked job.
+    pub job_id: JobId,
+    /// The asked record.
+    pub record: RecordRef,
+    /// What came of it.
+    pub result: KillResult,
+    /// The job's word after it.
+    pub status: Status,
+}
+
+/// See [`KillAnswer`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum KillResult {
+    /// It is dead, and was alive before.
+    Killed,
+    /// It will be, as soon as its holder can.
+    KillRequested,
+    /// It had ended before.
+    AlreadyFinished,
+    /// There is no such record.
+    Rejected,
+    /// I could not look.
+    Unknown,
+}
+
+/// An entry of fixJobsResponse.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FixAnswer {
+    /// The asked job.
+    pub job_id: JobId,
+    /// The asked record.
+    pub record: RecordRef,
+    /// What came of it.
+    pub result: FixResult,
+    /// The job's word after it.
+    pub status: Status,
+}
+
+/// See [`FixAnswer`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum FixResult {
+    /// The record was wrong and is right now.
+    Fixed,
+    /// The record was right.
+    Unchanged,
+    /// There is no such record.
+    Rejected,
+    /// I could not look.
+    Unknown,
+}
+
+/// Why a whole request has no answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fault {
+    /// For programs.
+    pub code: FaultCode,
+    /// For people: what, where, why, what next.
+    pub text: String,
+    /// With `busy`: when to come again.
+    pub retry_after: Option<Duration>,
+}
+
+/// The codes of the protocol.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum FaultCode {
+    /// Not well-formed, a DTD, an entity of its own, too deep.
+    Malformed,
+    /// The structure is wrong.
+    Invalid,
+    /// A call that is unknown.
+    UnsupportedCall,
+    /// Over a limit of size or number.
+    TooLarge,
+    /// The answer would be longer than a stanza may be.
+    ReplyTooLarge,
+    /// Delivered too late to be safe.
+    Stale,
+    /// The queue is full, or the daemon is stopping.
+    Busy,
+    /// The store could not be asked.
+    DatabaseUnavailable,
+    /// A bug of ours.
+    Internal,
+}
+
+impl FaultCode {
+    /// All of them.
+    pub const ALL: [Self; 9] = [
+        Self::Malformed,
+        Self::Invalid,
+        Self::UnsupportedCall,
+        Self::TooLarge,
+        Self::ReplyTooLarge,
+        Self::Stale,
+        Self::Busy,
+        Self::DatabaseUnavailable,
+        Self::Internal,
+    ];
+
+    /// The word on the wire.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Malformed => "malformed",
+            Self::Invalid => "invalid",
+            Self::UnsupportedCall => "unsupported-call",
+            Self::TooLarge => "too-large",
+            Self::ReplyTooLarge => "reply-too-large",
+            Self::Stale => "stale",
+            Self::Busy => "busy",
+            Self::DatabaseUnavailable => "database-unavailable",
+            Self::Internal => "internal",
+        }
+    }
+
+    /// Whether the same request may succeed later (or, with reply-too-large, in parts).
+    #[must_use]
+    pub fn retry(self) -> bool {
+        matches!(
+            self,
+            Self::ReplyTooLarge | Self::Busy | Self::DatabaseUnavailable | Self::Internal
+        )
+    }
+}
+
+impl Counts {
+    /// Counts receipts by result.
+    #[must_use]
+    pub fn of(receipts: &[Receipt]) -> Self {
+        let mut counts = Self {
+            received: receipts.len(),
+            ..Self::default()
+        };
+        for receipt in receipts {
+            match receipt.result {
+                ReceiptResult::Stored(_) => counts.stored += 1,
+                ReceiptResult::Duplicate(_) => counts.duplicate += 1,
+                ReceiptResult::Conflict => counts.conflict += 1,
+                ReceiptResult::Refused(_) => counts.refused += 1,
+            }
+        }
+        counts
+    }
+}
+
+impl Status {
+    /// The word on the wire.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Pending => "pending",
+            Self::Running => "running",
+            Self::Finished => "finished",
+            Self::Rejected => "rejected",
+            Self::Unknown => "unknown",
+        }
+    }
+}
