@@ -8,6 +8,7 @@
 //!                  └─▶ config
 //! ```
 
+pub mod bridge;
 pub mod buffer;
 pub mod job;
 pub mod windmill;

@@ -80,6 +80,14 @@ pub enum Lookup<T> {
     Unreachable,
 }
 
+impl<T> Lookup<T> {
+    /// Whether I looked and it is not there.
+    #[must_use]
+    pub fn is_absent(&self) -> bool {
+        matches!(self, Self::Absent)
+    }
+}
+
 /// What [`TaskBuffer::store`] takes.
 #[derive(Clone, Debug)]
 pub struct StoreRequest {

@@ -256,6 +256,18 @@ pub enum FaultCode {
     Internal,
 }
 
+impl Fault {
+    /// A fault that names no time to come again.
+    #[must_use]
+    pub fn new(code: FaultCode, text: impl Into<String>) -> Self {
+        Self {
+            code,
+            text: text.into(),
+            retry_after: None,
+        }
+    }
+}
+
 impl FaultCode {
     /// All of them.
     pub const ALL: [Self; 9] = [

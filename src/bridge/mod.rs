@@ -1,0 +1,348 @@
+//! The bridge: one call of a supervisor in, one reply out, over the task buffer. No I/O of its own.
+//!
+//! What it never does: say `rejected` where the buffer could not be asked, or say that a job is
+//! stored before the commit has returned.
+
+mod answers;
+mod room;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use jiff::Timestamp;
+use tokio::time::{Instant, timeout_at};
+
+use crate::buffer::{BufferError, Lookup, StoreRequest, TaskBuffer};
+use crate::job::policy::Clock;
+use crate::job::{Attempt, JobId, Owner, Record};
+use crate::windmill::{
+    self, Answer, Call, CallKind, Existence, Fault, FaultCode, JobQuery, Limits, RecordQuery,
+    Reply, Request, Style, Submission,
+};
+
+pub use room::ReplyRoom;
+
+/// When a supervisor that was told `busy` should come again.
+const BUSY_RETRY_AFTER: Duration = Duration::from_secs(5);
+
+/// What the configuration says of calls and replies.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// What numJobsWanted is answered.
+    pub jobs_wanted: u32,
+    /// How large a request may be.
+    pub limits: Limits,
+    /// Whether an executeJobs of which every job is stored is answered on message carriers.
+    pub receipts: bool,
+    /// Whether the extensions of getStatusResponse are left out.
+    pub strict: bool,
+    /// How late an executeJobs may be delivered.
+    pub max_age: Duration,
+    /// How long after its arrival a request may wait for the store.
+    pub timeout: Duration,
+}
+
+/// Where a request came from, as far as its answer depends on it.
+#[derive(Clone, Debug)]
+pub struct Origin {
+    /// Whose jobs it is about.
+    pub owner: Owner,
+    /// When it arrived.
+    pub arrived: Instant,
+    /// When it was sent, where it was delayed on its way.
+    pub sent_at: Option<Timestamp>,
+    /// Serves as the request's ID where it has none.
+    pub stanza_id: Option<String>,
+    /// How long the answer may be.
+    pub room: ReplyRoom,
+}
+
+/// One call in, one reply out.
+pub struct Bridge {
+    buffer: Arc<dyn TaskBuffer>,
+    clock: Arc<dyn Clock>,
+    settings: Settings,
+    /// Set once, when the daemon begins to stop: no job is wanted any more.
+    draining: AtomicBool,
+}
+
+impl Bridge {
+    /// A bridge over this buffer.
+    #[must_use]
+    pub fn new(buffer: Arc<dyn TaskBuffer>, clock: Arc<dyn Clock>, settings: Settings) -> Self {
+        let draining = AtomicBool::new(false);
+        Self {
+            buffer,
+            clock,
+            settings,
+            draining,
+        }
+    }
+
+    /// From now on no job is wanted.
+    pub fn drain(&self) {
+        self.draining.store(true, Ordering::Relaxed);
+    }
+
+    /// What numJobsWanted is answered: 0 while draining.
+    #[must_use]
+    pub fn jobs_wanted(&self) -> u32 {
+        if self.draining.load(Ordering::Relaxed) {
+            0
+        } else {
+            self.settings.jobs_wanted
+        }
+    }
+
+    /// Reads a document, or says what is wrong with it. No waiting, but for large documents some
+    /// milliseconds of work.
+    pub fn read(&self, document: impl AsRef<[u8]>, origin: &Origin) -> Result<Request, Reply> {
+        match windmill::read_call(document.as_ref(), &self.settings.limits) {
+            Ok(mut request) => {
+                request.id = request.id.or_else(|| origin.stanza_id.clone());
+                Ok(request)
+            }
+            Err(error) => {
+                let fault = Fault::new(error.code, error.to_string());
+                let id = error.id.or_else(|| origin.stanza_id.clone());
+                Err(self.fault(error.call, id, fault))
+            }
+        }
+    }
+
+    /// Answers a request. Ends by `settings.timeout` after its arrival, whatever the store does.
+    pub async fn answer(&self, request: Request, origin: &Origin) -> Reply {
+        let mut reply = Reply {
+            call: Some(request.call.kind()),
+            in_reply_to: request.id,
+            content: Err(answers::reply_too_large()),
+        };
+        if !self.worst_answer_fits(&request.call, &reply, origin.room) {
+            return reply;
+        }
+        reply.content = match request.call {
+            Call::NumJobsWanted(_) => Ok(Answer::NumJobs(self.jobs_wanted())),
+            Call::ExecuteJobs(jobs) => self.execute(jobs, origin).await,
+            Call::GetExecutorData(jobs) => Ok(self.executor_data(jobs, origin).await),
+            Call::GetStatus(records) => Ok(self.status(records, origin).await),
+            Call::KillJobs(records) => self.kill(records, origin).await,
+            Call::FixJobs(records) => self.fix(records, origin).await,
+        };
+        self.fit(reply, origin.room)
+    }
+
+    /// A reply that says why there is no other one.
+    #[must_use]
+    pub fn fault(&self, call: Option<CallKind>, id: Option<String>, fault: Fault) -> Reply {
+        Reply {
+            call,
+            in_reply_to: id,
+            content: Err(fault),
+        }
+    }
+
+    /// What is said when a request cannot even be queued. Looks at the document's first tag only.
+    #[must_use]
+    pub fn busy(&self, document: &str, origin: &Origin) -> Reply {
+        let text = "too many requests are waiting, or the executor is stopping; nothing was done";
+        let mut fault = Fault::new(FaultCode::Busy, text);
+        fault.retry_after = Some(BUSY_RETRY_AFTER);
+        self.fault(
+            windmill::peek_kind(document),
+            origin.stanza_id.clone(),
+            fault,
+        )
+    }
+
+    /// Whether the reply is to be sent on a carrier that does not demand one.
+    #[must_use]
+    pub fn wants_receipt(&self, reply: &Reply) -> bool {
+        self.settings.receipts || !answers::only_says_stored(reply)
+    }
+
+    /// The reply as text.
+    #[must_use]
+    pub fn write(&self, reply: &Reply) -> String {
+        windmill::write_reply(
+            reply,
+            Style {
+                strict: self.settings.strict,
+                reason_texts: true,
+            },
+        )
+    }
+
+    async fn execute(&self, jobs: Vec<Submission>, origin: &Origin) -> Result<Answer, Fault> {
+        let now = self.clock.now();
+        self.refuse_old(origin, now)?;
+        let receipts = answers::open_receipts(&jobs);
+        let (jobs, refusals) = answers::for_the_store(jobs);
+        let request = StoreRequest {
+            owner: origin.owner.clone(),
+            jobs,
+            refusals,
+            // No answer can have overtaken what was not delayed.
+            sent_at: origin.sent_at.unwrap_or(Timestamp::MAX),
+            now,
+        };
+        let stored = self.ask(origin, self.buffer.store(request)).await;
+        let stored = stored.map_err(|error| answers::store_fault(&error))?;
+        answers::receipts(receipts, stored)
+    }
+
+    /// Its supervisor may long have given the jobs to another.
+    fn refuse_old(&self, origin: &Origin, now: Timestamp) -> Result<(), Fault> {
+        let Some(sent_at) = origin.sent_at else {
+            return Ok(());
+        };
+        let age = Duration::try_from(now.duration_since(sent_at)).unwrap_or_default();
+        if age <= self.settings.max_age {
+            return Ok(());
+        }
+        Err(answers::too_old(age, self.settings.max_age))
+    }
+
+    async fn executor_data(&self, jobs: Vec<JobQuery>, origin: &Origin) -> Answer {
+        let keys: Vec<_> = jobs
+            .into_iter()
+            .map(|job| (job.job_id, job.attempt))
+            .collect();
+        let found = self
+            .ask(origin, self.buffer.find_jobs(&origin.owner, &keys))
+            .await;
+        let found = answers::each_or_unreachable(found, keys.len());
+        let mut data = answers::executor_data(keys, found);
+        let is_rejected = |existence: &Existence| matches!(existence, Existence::Rejected(_));
+        let rejected = data.iter().filter(|entry| is_rejected(&entry.existence));
+        let rejected = rejected
+            .map(|entry| (entry.job_id.clone(), entry.attempt))
+            .collect();
+        if !self.remember_rejected(rejected, origin).await {
+            for entry in data
+                .iter_mut()
+                .filter(|entry| is_rejected(&entry.existence))
+            {
+                entry.existence = Existence::Unknown;
+            }
+        }
+        Answer::ExecutorData(data)
+    }
+
+    async fn status(&self, queries: Vec<RecordQuery>, origin: &Origin) -> Answer {
+        let found = self.find_records(&queries, origin).await;
+        let found = answers::each_or_unreachable(found, queries.len());
+        let found = self.confirm_absent(&queries, found, origin).await;
+        Answer::Statuses(answers::statuses(queries, found))
+    }
+
+    async fn kill(&self, queries: Vec<RecordQuery>, origin: &Origin) -> Result<Answer, Fault> {
+        let readable = answers::readable(&queries);
+        let killed = self.buffer.kill(&origin.owner, &readable, self.clock.now());
+        let killed = self.ask(origin, killed).await;
+        let killed = killed.map_err(|error| answers::store_fault(&error))?;
+        let killed = answers::absent_where_unreadable(&queries, killed);
+        let killed = self.confirm_absent(&queries, killed, origin).await;
+        Ok(Answer::Kills(answers::kills(queries, &killed)))
+    }
+
+    /// Until jobs are run there is no second truth that a record could be held against.
+    async fn fix(&self, queries: Vec<RecordQuery>, origin: &Origin) -> Result<Answer, Fault> {
+        let found = self.find_records(&queries, origin).await;
+        let found = found.map_err(|error| answers::store_fault(&error))?;
+        let found = self.confirm_absent(&queries, found, origin).await;
+        Ok(Answer::Fixes(answers::fixes(queries, &found)))
+    }
+
+    async fn find_records(
+        &self,
+        queries: &[RecordQuery],
+        origin: &Origin,
+    ) -> Result<Vec<Lookup<Record>>, BufferError> {
+        let readable = answers::readable(queries);
+        let found = self.buffer.find_records(&origin.owner, &readable);
+        let found = self.ask(origin, found).await?;
+        Ok(answers::absent_where_unreadable(queries, found))
+    }
+
+    /// What is absent will be answered `rejected`: remembers that first, else it is in doubt.
+    async fn confirm_absent<T>(
+        &self,
+        queries: &[RecordQuery],
+        mut found: Vec<Lookup<T>>,
+        origin: &Origin,
+    ) -> Vec<Lookup<T>> {
+        let absent = queries
+            .iter()
+            .zip(&found)
+            .filter(|(_, found)| found.is_absent());
+        let absent = absent
+            .map(|(query, _)| (query.job_id.clone(), None))
+            .collect();
+        if !self.remember_rejected(absent, origin).await {
+            for entry in found.iter_mut().filter(|entry| entry.is_absent()) {
+                *entry = Lookup::Unreachable;
+            }
+        }
+        found
+    }
+
+    /// Whether these keys may be answered `rejected`: an executeJobs that was sent before this
+    /// answer and arrives after it must be known for what it is.
+    async fn remember_rejected(
+        &self,
+        keys: Vec<(JobId, Option<Attempt>)>,
+        origin: &Origin,
+    ) -> bool {
+        if keys.is_empty() {
+            return true;
+        }
+        let now = self.clock.now();
+        let forget_before = now
+            .checked_sub(self.settings.max_age)
+            .unwrap_or(Timestamp::MIN);
+        let remembered = self
+            .buffer
+            .remember_rejected(&origin.owner, &keys, now, forget_before);
+        self.ask(origin, remembered).await.is_ok()
+    }
+
+    /// Bounds a question to the buffer by the request's deadline.
+    async fn ask<T>(
+        &self,
+        origin: &Origin,
+        question: impl Future<Output = Result<T, BufferError>>,
+    ) -> Result<T, BufferError> {
+        let limit = self.settings.timeout;
+        let answer = timeout_at(origin.arrived + limit, question).await;
+        let answer = answer.unwrap_or_else(|_| {
+            let limit = limit.as_millis();
+            let text = format!("no answer within {limit} ms of the request's arrival");
+            Err(BufferError::Unreachable(text))
+        });
+        answer.inspect_err(|error| {
+            tracing::warn!(owner = %origin.owner, %error, "the task buffer gave no answer");
+        })
+    }
+
+    /// Whether the answer will fit, whatever it is: asked before anything is done that could not
+    /// be told. A question does nothing, so its answer is measured when it is there.
+    fn worst_answer_fits(&self, call: &Call, reply: &Reply, room: ReplyRoom) -> bool {
+        answers::worst(call).is_none_or(|worst| {
+            let mut reply = reply.clone();
+            reply.content = Ok(worst);
+            room.holds(&self.write(&reply))
+        })
+    }
+
+    /// Shortens a reply that is too long for its carrier, or says that it is.
+    fn fit(&self, mut reply: Reply, room: ReplyRoom) -> Reply {
+        if !room.holds(&self.write(&reply)) {
+            answers::drop_texts(&mut reply);
+            if !room.holds(&self.write(&reply)) {
+                reply.content = Err(answers::reply_too_large());
+            }
+        }
+        reply
+    }
+}
