@@ -8,3 +8,7 @@
     clippy::print_stderr,
     missing_docs
 )]
+
+mod rig;
+mod rig_mariadb;
+mod rig_xmpp;

@@ -1,0 +1,28 @@
+//! Real servers for tests and benchmarks: each in a folder of its own, on free loopback ports,
+//! ended when its value is dropped and also when the test process is killed.
+//!
+//! A missing server is an error that names its Debian package, never a skipped test.
+#![allow(dead_code, reason = "each user of the rig needs another part of it")]
+
+pub mod ejabberd;
+pub mod folder;
+pub mod mariadb;
+pub mod pki;
+pub mod ports;
+pub mod process;
+pub mod prosody;
+
+/// The domain of every account on the servers of the rig.
+pub const DOMAIN: &str = "grid.test";
+
+/// An account of the rig's XMPP servers, at [`DOMAIN`].
+pub type Account<'a> = (&'a str, &'a str);
+
+/// How much a client may send how fast.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Limits {
+    /// As Debian ships the server: 256 KiB a stanza, and few kilobytes a second.
+    Debian,
+    /// With the settings of `packaging/`.
+    Lifted,
+}
