@@ -12,3 +12,4 @@ pub mod bridge;
 pub mod buffer;
 pub mod job;
 pub mod windmill;
+pub mod xmpp;

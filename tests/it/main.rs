@@ -12,3 +12,4 @@
 mod rig;
 mod rig_mariadb;
 mod rig_xmpp;
+mod xmpp_login;

@@ -1,0 +1,321 @@
+//! From nothing to a stream on which we are logged in: resolve, connect, secure, log in. Each step
+//! has a time limit.
+
+use std::borrow::Cow;
+use std::future::Future;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::future::select_ok;
+use futures::{FutureExt, SinkExt, StreamExt};
+use tokio::io::BufStream;
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+use tokio_xmpp::connect::AsyncReadAndWrite;
+use tokio_xmpp::stanzastream::{Connection, XmppStream};
+use tokio_xmpp::xmlstream::{
+    FallibleStreamElement, InitiatingStream, ReadError, RecvFeaturesError, StreamHeader, Timeouts,
+    XmlStream, XmppStreamElement, initiate_stream,
+};
+use xmpp_parsers::stream_features::StreamFeatures;
+use xmpp_parsers::{ns, starttls};
+
+use super::login;
+use super::settings::{Server, Settings};
+use super::{srv, tls};
+
+/// The socket, whatever it is made of.
+pub(super) type Wire = Box<dyn AsyncReadAndWrite + Send + 'static>;
+
+/// How the connection is kept from others' eyes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Security {
+    /// TLS is begun on a plain connection, before anything is said.
+    StartTls,
+    /// TLS from the first byte.
+    DirectTls,
+    /// None; only to a loopback address.
+    Plaintext,
+}
+
+/// Why there is no stream.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ConnectError {
+    /// Nobody there, or nobody who answers: worth another try soon.
+    #[error("{0}")]
+    Unreachable(String),
+    /// Somebody is there, and one of us does not want the other: trying again soon is useless,
+    /// and may get us banned.
+    #[error("{0}")]
+    Refused(String),
+}
+
+impl Security {
+    /// The port without an SRV record.
+    #[must_use]
+    pub fn default_port(self) -> u16 {
+        match self {
+            Self::StartTls | Self::Plaintext => 5222,
+            Self::DirectTls => 5223,
+        }
+    }
+
+    /// The service and protocol labels of the SRV record.
+    #[must_use]
+    pub fn srv_service(self) -> &'static str {
+        match self {
+            Self::StartTls | Self::Plaintext => "_xmpp-client._tcp",
+            Self::DirectTls => "_xmpps-client._tcp",
+        }
+    }
+}
+
+/// Opens connections to the configured server.
+#[derive(Clone, Debug)]
+pub struct Connector {
+    settings: Arc<Settings>,
+}
+
+impl Connector {
+    /// One for these settings; opens nothing yet.
+    #[must_use]
+    pub fn new(settings: Arc<Settings>) -> Self {
+        Self { settings }
+    }
+
+    /// One try: a stream that is logged in and not yet bound.
+    pub async fn open(&self) -> Result<Connection, ConnectError> {
+        let tcp = self.reach().await?;
+        let limits = &self.settings.limits;
+        let (wire, exporter) = match self.settings.security {
+            Security::Plaintext => (boxed(tcp), None),
+            Security::DirectTls => self.secure(tcp).await?,
+            Security::StartTls => {
+                let tcp =
+                    within(limits.connect, "STARTTLS", Box::pin(self.ask_for_tls(tcp))).await?;
+                self.secure(tcp).await?
+            }
+        };
+        let (stream, features) =
+            within(limits.login, "the log-in", self.log_in(wire, exporter)).await?;
+        if !features.can_bind() {
+            return Err(ConnectError::Unreachable(
+                "the server does not let us bind a resource".into(),
+            ));
+        }
+        Ok(Connection {
+            stream,
+            features,
+            identity: self.settings.jid.clone().into(),
+        })
+    }
+
+    async fn reach(&self) -> Result<TcpStream, ConnectError> {
+        let settings = &self.settings;
+        let servers = if let Some(server) = &settings.server {
+            vec![server.clone()]
+        } else {
+            let domain =
+                tls::ascii_domain(self.domain()).unwrap_or_else(|| self.domain().to_owned());
+            srv::servers_of(&domain, settings.security).await?
+        };
+        let mut last = ConnectError::Unreachable("there is no server to connect to".into());
+        for server in servers {
+            match self.reach_one(&server).await {
+                Ok(tcp) => return Ok(tcp),
+                Err(e) => last = e,
+            }
+        }
+        Err(last)
+    }
+
+    async fn reach_one(&self, server: &Server) -> Result<TcpStream, ConnectError> {
+        let addresses = srv::addresses_of(server).await?;
+        if self.settings.security == Security::Plaintext {
+            only_loopback(server, &addresses)?;
+        }
+        if addresses.is_empty() {
+            return Err(ConnectError::Unreachable(format!(
+                "the name {} has no address",
+                server.host
+            )));
+        }
+        let tries = addresses
+            .iter()
+            .map(|address| TcpStream::connect(*address).boxed());
+        let limit = self.settings.limits.connect;
+        let what = format!("connecting to {server}");
+        let tcp = within(
+            limit,
+            &what,
+            select_ok(tries).map(|found| {
+                found.map_err(|e| {
+                    ConnectError::Unreachable(format!("{server} cannot be reached: {e}"))
+                })
+            }),
+        );
+        let (tcp, _) = tcp.await?;
+        tcp.set_nodelay(true).map_err(broken)?;
+        Ok(tcp)
+    }
+
+    async fn ask_for_tls(&self, tcp: TcpStream) -> Result<TcpStream, ConnectError> {
+        let stream = initiate_stream(
+            BufStream::new(tcp),
+            ns::JABBER_CLIENT,
+            self.header(),
+            self.timeouts(),
+        );
+        let (features, mut stream) = features_of(stream.await.map_err(broken)?).await?;
+        if !features.can_starttls() {
+            return Err(ConnectError::Refused(
+                "the server offers no STARTTLS on this port; \
+                 enable TLS on the server, or set xmpp.security"
+                    .into(),
+            ));
+        }
+        let request = starttls::Nonza::Request(starttls::Request);
+        stream
+            .send(&XmppStreamElement::Starttls(request))
+            .await
+            .map_err(broken)?;
+        match next_element(&mut stream).await? {
+            XmppStreamElement::Starttls(starttls::Nonza::Proceed(_)) => {
+                Ok(stream.into_inner().into_inner())
+            }
+            other => Err(unexpected(&other, "STARTTLS")),
+        }
+    }
+
+    async fn secure(&self, tcp: TcpStream) -> Result<(Wire, Option<Vec<u8>>), ConnectError> {
+        let ca_file = self.settings.ca_file.clone();
+        let config = tokio::task::spawn_blocking(move || tls::client_config(ca_file.as_deref()))
+            .await
+            .map_err(|e| ConnectError::Unreachable(format!("reading certificates: {e}")))??;
+        let limit = self.settings.limits.connect;
+        let tls = within(
+            limit,
+            "the TLS handshake",
+            tls::handshake(config, self.domain(), tcp),
+        )
+        .await?;
+        let exporter = tls::exporter(&tls);
+        Ok((boxed(tls), exporter))
+    }
+
+    async fn log_in(
+        &self,
+        wire: Wire,
+        exporter: Option<Vec<u8>>,
+    ) -> Result<(XmppStream, StreamFeatures), ConnectError> {
+        let stream = initiate_stream(wire, ns::JABBER_CLIENT, self.header(), self.timeouts());
+        let (features, stream) = features_of(stream.await.map_err(broken)?).await?;
+        let fresh: InitiatingStream<Wire> =
+            login::authenticate(stream, &features, &self.settings, exporter).await?;
+        let pending = fresh.send_header(self.header()).await.map_err(broken)?;
+        let (features, stream) = features_of(pending).await?;
+        Ok((stream, features))
+    }
+
+    fn domain(&self) -> &str {
+        self.settings.jid.domain().as_str()
+    }
+
+    fn header(&self) -> StreamHeader<'_> {
+        StreamHeader {
+            to: Some(Cow::Borrowed(self.domain())),
+            from: None,
+            id: None,
+        }
+    }
+
+    fn timeouts(&self) -> Timeouts {
+        Timeouts {
+            read_timeout: self.settings.limits.silence,
+            response_timeout: self.settings.limits.response,
+        }
+    }
+}
+
+/// Reads the next element, whatever it is; soft time-outs are the caller's own limit's business.
+pub(super) async fn next_element<Io>(
+    stream: &mut XmlStream<Io, FallibleStreamElement>,
+) -> Result<XmppStreamElement, ConnectError>
+where
+    Io: AsyncReadAndWrite,
+{
+    loop {
+        match stream.next().await {
+            Some(Ok(element)) => {
+                return element
+                    .into_read_error()
+                    .map_err(|e| ConnectError::Unreachable(e.to_string()));
+            }
+            Some(Err(ReadError::SoftTimeout)) => {}
+            Some(Err(e)) => return Err(ConnectError::Unreachable(e.to_string())),
+            None => return Err(ConnectError::Unreachable("the server hung up".into())),
+        }
+    }
+}
+
+/// What a server that says something else than the protocol allows gets called.
+pub(super) fn unexpected(element: &XmppStreamElement, during: &str) -> ConnectError {
+    ConnectError::Unreachable(match element {
+        XmppStreamElement::StreamError(error) => {
+            format!("during {during} the server said: {error}")
+        }
+        XmppStreamElement::Starttls(_) => format!("the server refused during {during}"),
+        _ => format!("the server said something unexpected during {during}"),
+    })
+}
+
+/// An error of the socket.
+#[allow(clippy::needless_pass_by_value, reason = "for map_err")]
+pub(super) fn broken(error: io::Error) -> ConnectError {
+    ConnectError::Unreachable(format!("the connection broke: {error}"))
+}
+
+async fn features_of<Io>(
+    pending: tokio_xmpp::xmlstream::PendingFeaturesRecv<Io>,
+) -> Result<(StreamFeatures, XmlStream<Io, FallibleStreamElement>), ConnectError>
+where
+    Io: AsyncReadAndWrite,
+{
+    pending.recv_features().await.map_err(|e| match e {
+        RecvFeaturesError::Io(e) => broken(e),
+        RecvFeaturesError::StreamError(e) => {
+            ConnectError::Unreachable(format!("the server said: {e}"))
+        }
+    })
+}
+
+async fn within<T>(
+    limit: Duration,
+    what: &str,
+    step: impl Future<Output = Result<T, ConnectError>>,
+) -> Result<T, ConnectError> {
+    timeout(limit, step).await.unwrap_or_else(|_| {
+        Err(ConnectError::Unreachable(format!(
+            "{what} took longer than {limit:?}"
+        )))
+    })
+}
+
+fn only_loopback(server: &Server, addresses: &[SocketAddr]) -> Result<(), ConnectError> {
+    match addresses.iter().find(|address| !address.ip().is_loopback()) {
+        None => Ok(()),
+        Some(address) => Err(ConnectError::Refused(format!(
+            "xmpp.security = \"plaintext\" is for loopback addresses only, and {server} is at {}; \
+             use \"starttls\" or \"direct-tls\"",
+            address.ip()
+        ))),
+    }
+}
+
+fn boxed(
+    socket: impl tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send + 'static,
+) -> Wire {
+    Box::new(BufStream::new(socket))
+}

@@ -1,0 +1,10 @@
+//! The door to supervisors on Jabber: who may speak, what they said, and the way back.
+
+pub mod connector;
+mod login;
+pub mod settings;
+mod srv;
+mod tls;
+
+pub use connector::{ConnectError, Connector, Security};
+pub use settings::{InvalidServer, Server, Settings, Supervisor, TimeLimits};
