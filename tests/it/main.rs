@@ -12,4 +12,6 @@
 mod rig;
 mod rig_mariadb;
 mod rig_xmpp;
+mod tidy;
+mod tidy_tracked;
 mod xmpp_login;
