@@ -1,0 +1,24 @@
+.PHONY: demo test lint bench install-test-deps
+
+# The main job, with nothing installed but Rust and a C compiler.
+demo:
+	cargo run --locked -- demo
+
+# Every test; the last line counts them.
+test: install-test-deps
+	@.ci/test
+
+lint: install-test-deps
+	cargo fmt --check
+	cargo clippy --locked --all-targets -- -D warnings
+	@if cargo deny --version >/dev/null 2>&1; then cargo deny check; else \
+	    echo "cargo-deny is not installed (cargo install --locked cargo-deny); make test holds the crates to deny.toml"; fi
+	xmllint --noout --schema schema/windmill.xsd fixtures/*.xml
+
+# The speed goals, as ratios.
+bench: install-test-deps
+	cargo bench --locked
+
+# What the tests need and what is missing: Debian packages, and slixmpp in .venv.
+install-test-deps:
+	@.ci/install-test-deps
