@@ -3,12 +3,27 @@
 //! A look-up has three outcomes, kept apart by type: found, absent, unreachable. To take one for
 //! another makes a job run twice.
 
+mod gate;
+mod health;
+mod migrate;
+mod open;
+mod pending;
+mod row;
+mod sqlite;
+mod url;
+
 use async_trait::async_trait;
 use jiff::Timestamp;
 
 use crate::job::{
     Attempt, ContentHash, Event, JobId, JobKey, Owner, Record, RecordId, Refusal, State,
 };
+
+pub use gate::Gate;
+pub use migrate::Step;
+pub use open::{OpenError, Options, migrate, open, open_for_reading, plan};
+pub use sqlite::SqliteBuffer;
+pub use url::{InvalidUrl, MysqlServer, MysqlUrl, StoreUrl};
 
 /// The durable store of records. Each method is one question; each is answered for one owner,
 /// whose records alone it sees, unless it is an operator's.
@@ -38,13 +53,17 @@ pub trait TaskBuffer: Send + Sync {
 
     /// Remembers, durably, that these keys are about to be answered `rejected` at `at` (an
     /// attempt of `None` stands for all), and forgets what was remembered before `forget_before`.
+    ///
+    /// One entry for each, in order: whether there is still no record of it, nor one about to be
+    /// stored. Where it is `false` and the name was looked up, somebody was quicker since the
+    /// look-up: `rejected` would be wrong.
     async fn remember_rejected(
         &self,
         owner: &Owner,
         jobs: &[(JobId, Option<Attempt>)],
         at: Timestamp,
         forget_before: Timestamp,
-    ) -> Result<(), BufferError>;
+    ) -> Result<Vec<bool>, BufferError>;
 
     /// Records the wish to kill, and cancels at once what nobody holds; one entry for each, in
     /// order. Repeating it is harmless.

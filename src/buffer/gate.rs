@@ -1,0 +1,190 @@
+//! Time limits in front of a store. A store tells the truth, however long it takes; the gate
+//! answers in time, and never says `absent` of a key whose storing is in flight or in doubt.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use jiff::Timestamp;
+use tokio::sync::oneshot;
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+
+use super::health::{Health, Suspicion};
+use super::pending::Ledger;
+use super::{
+    BufferError, Dossier, Kill, KnownJob, ListFilter, Lookup, OpenError, StoreRequest, Stored,
+    TaskBuffer,
+};
+use crate::job::{Attempt, JobId, Owner, Record, RecordId};
+
+/// Opens a store in the background and stands in front of it.
+pub struct Gate {
+    /// Whether there is a store, and whether it answers.
+    health: Arc<Health>,
+    /// The keys that are being stored.
+    ledger: Arc<Ledger>,
+    /// How long a question may take.
+    limit: Duration,
+}
+
+impl Gate {
+    /// Begins to open the store and tries until it succeeds, until a failure that time does not
+    /// heal, or until `shutdown`. Then looks after it until `shutdown`. Each question may take
+    /// `limit`.
+    pub fn start<F, Opening>(open: F, limit: Duration, shutdown: CancellationToken) -> Arc<Self>
+    where
+        F: Fn() -> Opening + Send + Sync + 'static,
+        Opening: Future<Output = Result<Arc<dyn TaskBuffer>, OpenError>> + Send + 'static,
+    {
+        let health = Arc::new(Health::new());
+        let keeper = health.clone();
+        tokio::spawn(async move {
+            let keep = keeper.keep(open, limit);
+            shutdown.run_until_cancelled(keep).await;
+        });
+        Arc::new(Self {
+            health,
+            ledger: Arc::default(),
+            limit,
+        })
+    }
+
+    /// Waits until the store is open; an error that time does not heal.
+    pub async fn opened(&self) -> Result<(), OpenError> {
+        self.health.opened().await
+    }
+
+    async fn ask<T, Asking>(
+        &self,
+        question: impl FnOnce(Arc<dyn TaskBuffer>) -> Asking,
+    ) -> Result<T, BufferError>
+    where
+        Asking: Future<Output = Result<T, BufferError>>,
+    {
+        let store = self.health.store()?;
+        let suspicion = Suspicion::new(&self.health);
+        let Ok(answer) = timeout(self.limit, question(store)).await else {
+            return Err(self.too_late());
+        };
+        suspicion.lift(&answer);
+        answer
+    }
+
+    fn too_late(&self) -> BufferError {
+        BufferError::Unreachable(format!("no answer within {} ms", self.limit.as_millis()))
+    }
+}
+
+#[async_trait]
+impl TaskBuffer for Gate {
+    /// Once begun it goes on to its end, also when nobody waits for it any more.
+    async fn store(&self, request: StoreRequest) -> Result<Vec<Stored>, BufferError> {
+        let store = self.health.store()?;
+        let full = || BufferError::Unreachable("too many requests are in doubt".to_owned());
+        let pending = self.ledger.enter(&request).ok_or_else(full)?;
+        let (sender, answer) = oneshot::channel();
+        tokio::spawn(async move {
+            let stored = store.store(request).await;
+            pending.settle();
+            // Who asked may have gone.
+            let _ = sender.send(stored);
+        });
+        let lost = |_| BufferError::Unreachable("the outcome is not known".to_owned());
+        self.ask(|_| async { answer.await.map_err(lost)? }).await
+    }
+
+    async fn find_jobs(
+        &self,
+        owner: &Owner,
+        jobs: &[(JobId, Option<Attempt>)],
+    ) -> Result<Vec<Lookup<KnownJob>>, BufferError> {
+        let look_up = self.ledger.look_up();
+        let found = self
+            .ask(|store| async move { store.find_jobs(owner, jobs).await })
+            .await?;
+        let keys = jobs.iter().map(|(job_id, attempt)| (job_id, *attempt));
+        let in_doubt = look_up.in_doubt(owner, keys);
+        let judge = |(found, in_doubt)| match found {
+            // To say that it was refused is to say `rejected`, too.
+            Lookup::Absent | Lookup::Found(KnownJob::Refused(_)) if in_doubt => Lookup::Unreachable,
+            found => found,
+        };
+        Ok(found.into_iter().zip(in_doubt).map(judge).collect())
+    }
+
+    async fn find_records(
+        &self,
+        owner: &Owner,
+        records: &[(JobId, RecordId)],
+    ) -> Result<Vec<Lookup<Record>>, BufferError> {
+        let look_up = self.ledger.look_up();
+        let found = self.ask(|store| async move { store.find_records(owner, records).await });
+        let found = found.await?;
+        let in_doubt = look_up.in_doubt(owner, records.iter().map(|(job_id, _)| (job_id, None)));
+        Ok(doubt_absent(found, in_doubt))
+    }
+
+    async fn remember_rejected(
+        &self,
+        owner: &Owner,
+        jobs: &[(JobId, Option<Attempt>)],
+        at: Timestamp,
+        forget_before: Timestamp,
+    ) -> Result<Vec<bool>, BufferError> {
+        let look_up = self.ledger.look_up();
+        let remember = |store: Arc<dyn TaskBuffer>| async move {
+            store
+                .remember_rejected(owner, jobs, at, forget_before)
+                .await
+        };
+        let absent = self.ask(remember).await?;
+        let keys = jobs.iter().map(|(job_id, attempt)| (job_id, *attempt));
+        let in_doubt = look_up.in_doubt(owner, keys);
+        Ok(absent
+            .into_iter()
+            .zip(in_doubt)
+            .map(|(absent, doubt)| absent && !doubt)
+            .collect())
+    }
+
+    async fn kill(
+        &self,
+        owner: &Owner,
+        records: &[(JobId, RecordId)],
+        at: Timestamp,
+    ) -> Result<Vec<Lookup<Kill>>, BufferError> {
+        let look_up = self.ledger.look_up();
+        let killed = self
+            .ask(|store| async move { store.kill(owner, records, at).await })
+            .await?;
+        let in_doubt = look_up.in_doubt(owner, records.iter().map(|(job_id, _)| (job_id, None)));
+        Ok(doubt_absent(killed, in_doubt))
+    }
+
+    async fn list(&self, filter: &ListFilter) -> Result<Vec<Record>, BufferError> {
+        self.ask(|store| async move { store.list(filter).await })
+            .await
+    }
+
+    async fn show(&self, id: RecordId) -> Result<Lookup<Dossier>, BufferError> {
+        self.ask(|store| async move { store.show(id).await }).await
+    }
+
+    async fn unfinished_owners(&self) -> Result<Vec<(Owner, u64)>, BufferError> {
+        self.ask(|store| async move { store.unfinished_owners().await })
+            .await
+    }
+
+    async fn ping(&self) -> Result<(), BufferError> {
+        self.ask(|store| async move { store.ping().await }).await
+    }
+}
+
+fn doubt_absent<T>(found: Vec<Lookup<T>>, in_doubt: Vec<bool>) -> Vec<Lookup<T>> {
+    let judge = |(found, in_doubt)| match found {
+        Lookup::Absent if in_doubt => Lookup::Unreachable,
+        found => found,
+    };
+    found.into_iter().zip(in_doubt).map(judge).collect()
+}

@@ -1,0 +1,121 @@
+//! From a URL to a store: opened, at the right schema.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use secrecy::SecretString;
+
+use super::{Step, StoreUrl, TaskBuffer, sqlite};
+
+/// How a store is opened.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// The database user's password.
+    pub password: Option<SecretString>,
+    /// Trust these certificates (PEM) instead of the system's.
+    pub ca_file: Option<PathBuf>,
+    /// At most so many connections (MySQL) or readers (SQLite).
+    pub pool: usize,
+    /// How long one step towards the server may take: connecting, a statement of the writer.
+    pub timeout: Duration,
+    /// Whether the schema is brought up to date; else an old one is an error.
+    pub migrate: bool,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            password: None,
+            ca_file: None,
+            pool: 16,
+            timeout: Duration::from_secs(2),
+            migrate: true,
+        }
+    }
+}
+
+/// Why a store cannot be opened.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum OpenError {
+    /// It cannot be reached now; trying again helps.
+    #[error("the store cannot be reached: {0}")]
+    Unreachable(String),
+    /// Another daemon has it.
+    #[error("{} is in use by another gristmill; one daemon a file", .0.display())]
+    InUse(PathBuf),
+    /// A newer program has migrated it.
+    #[error(
+        "the store's schema has version {found}, and this program knows versions up to {known}; \
+         run the newer gristmill that migrated it"
+    )]
+    SchemaTooNew {
+        /// What the store has.
+        found: i32,
+        /// The latest that this program knows.
+        known: i32,
+    },
+    /// It needs a migration, which was not asked for.
+    #[error("the store's schema lacks {pending} step(s); run `gristmill migrate`")]
+    SchemaTooOld {
+        /// How many steps it lacks.
+        pending: usize,
+    },
+    /// The server does not let us in.
+    #[error("the store refuses us: {0}")]
+    Refused(String),
+    /// What is configured, or what is there, cannot serve as a store.
+    #[error("{0}")]
+    Invalid(String),
+}
+
+impl OpenError {
+    /// Whether trying again helps.
+    #[must_use]
+    pub fn is_transient(&self) -> bool {
+        matches!(self, Self::Unreachable(_))
+    }
+}
+
+/// Opens a store for reading and writing.
+pub async fn open(url: &StoreUrl, options: &Options) -> Result<Arc<dyn TaskBuffer>, OpenError> {
+    Ok(match url {
+        StoreUrl::Sqlite(path) => Arc::new(sqlite::SqliteBuffer::open(path, options).await?),
+        StoreUrl::Mysql(_) => return Err(not_yet()),
+    })
+}
+
+/// Opens a store for an operator's questions, beside a running daemon. What would change it is
+/// answered [`super::BufferError::Unreachable`].
+pub async fn open_for_reading(
+    url: &StoreUrl,
+    options: &Options,
+) -> Result<Arc<dyn TaskBuffer>, OpenError> {
+    Ok(match url {
+        StoreUrl::Sqlite(path) => {
+            Arc::new(sqlite::SqliteBuffer::open_for_reading(path, options).await?)
+        }
+        StoreUrl::Mysql(_) => return Err(not_yet()),
+    })
+}
+
+/// The migration steps that the store still needs. Changes nothing.
+pub async fn plan(url: &StoreUrl, _options: &Options) -> Result<Vec<Step>, OpenError> {
+    match url {
+        StoreUrl::Sqlite(path) => sqlite::plan(path).await,
+        StoreUrl::Mysql(_) => Err(not_yet()),
+    }
+}
+
+/// Brings the store's schema up to date; the steps that were taken. Creates an SQLite file that
+/// is not there.
+pub async fn migrate(url: &StoreUrl, _options: &Options) -> Result<Vec<Step>, OpenError> {
+    match url {
+        StoreUrl::Sqlite(path) => sqlite::migrate(path).await,
+        StoreUrl::Mysql(_) => Err(not_yet()),
+    }
+}
+
+fn not_yet() -> OpenError {
+    OpenError::Invalid("this build knows SQLite only".to_owned())
+}

@@ -1,0 +1,154 @@
+//! A supervisor's look-ups. A key costs one probe of an index; all keys of a question see one
+//! snapshot.
+
+use rusqlite::types::ValueRef;
+use rusqlite::{Connection, OptionalExtension, Row, params};
+
+use super::error;
+use crate::buffer::row::{self, JOB_COLUMNS, JobRow};
+use crate::buffer::{BufferError, KnownJob, Lookup};
+use crate::job::{Attempt, JobId, Owner, Record, RecordId, Refusal};
+
+pub(super) fn find_jobs(
+    connection: &Connection,
+    owner: &Owner,
+    jobs: &[(JobId, Option<Attempt>)],
+) -> Result<Vec<Lookup<KnownJob>>, BufferError> {
+    let find = |(job_id, attempt): &(JobId, _)| find_job(connection, owner, job_id, *attempt);
+    let found = jobs.iter().map(find).collect::<rusqlite::Result<_>>();
+    found.map_err(|why| error(&why))
+}
+
+fn find_job(
+    connection: &Connection,
+    owner: &Owner,
+    job_id: &JobId,
+    asked: Option<Attempt>,
+) -> rusqlite::Result<Lookup<KnownJob>> {
+    if let Some((id, attempt)) = latest(connection, owner, job_id, asked)? {
+        return Ok(match (row::record_id(id), row::attempt(attempt)) {
+            (Some(id), Some(attempt)) => Lookup::Found(KnownJob::Accepted { id, attempt }),
+            _ => Lookup::Unreachable,
+        });
+    }
+    Ok(match refusal(connection, owner, job_id, asked)? {
+        None => Lookup::Absent,
+        Some((attempt, code, text)) => match row::attempt(attempt) {
+            None => Lookup::Unreachable,
+            Some(attempt) => Lookup::Found(KnownJob::Refused(Refusal {
+                job_id: job_id.clone(),
+                attempt,
+                code,
+                text,
+            })),
+        },
+    })
+}
+
+/// The record ID and the attempt of the record of this name, the latest one unless one is asked.
+pub(super) fn latest(
+    connection: &Connection,
+    owner: &Owner,
+    job_id: &JobId,
+    asked: Option<Attempt>,
+) -> rusqlite::Result<Option<(i64, i64)>> {
+    let mut find = connection.prepare_cached(
+        "SELECT id, attempt FROM jobs
+         WHERE owner = ? AND job_id = ? AND attempt BETWEEN ? AND ?
+         ORDER BY attempt DESC LIMIT 1",
+    )?;
+    let (least, most) = range(asked);
+    let parameters = params![owner.as_str(), job_id.as_str(), least, most];
+    find.query_row(parameters, |row| Ok((row.get(0)?, row.get(1)?)))
+        .optional()
+}
+
+fn refusal(
+    connection: &Connection,
+    owner: &Owner,
+    job_id: &JobId,
+    asked: Option<Attempt>,
+) -> rusqlite::Result<Option<(i64, String, String)>> {
+    let mut find = connection.prepare_cached(
+        "SELECT attempt, code, text FROM refusals
+         WHERE owner = ? AND job_id = ? AND attempt BETWEEN ? AND ?
+         ORDER BY attempt DESC LIMIT 1",
+    )?;
+    let (least, most) = range(asked);
+    let parameters = params![owner.as_str(), job_id.as_str(), least, most];
+    find.query_row(parameters, |row| {
+        Ok((row.get(0)?, row.get(1)?, row.get(2)?))
+    })
+    .optional()
+}
+
+/// The attempts that a question is about.
+fn range(asked: Option<Attempt>) -> (u32, u32) {
+    asked.map_or((0, u32::MAX), |attempt| (attempt.get(), attempt.get()))
+}
+
+pub(super) fn find_records(
+    connection: &Connection,
+    owner: &Owner,
+    records: &[(JobId, RecordId)],
+) -> Result<Vec<Lookup<Record>>, BufferError> {
+    let find = |(job_id, id): &(JobId, RecordId)| {
+        Ok(
+            match row(connection, owner, job_id, *id)?.map(|row| row.record()) {
+                None => Lookup::Absent,
+                Some(Ok(record)) => Lookup::Found(record),
+                Some(Err(unreadable)) => {
+                    tracing::error!(%unreadable, "a record cannot be read");
+                    Lookup::Unreachable
+                }
+            },
+        )
+    };
+    let found = records.iter().map(find).collect::<rusqlite::Result<_>>();
+    found.map_err(|why| error(&why))
+}
+
+/// The row of this record ID, if it is this owner's and this job's.
+pub(super) fn row(
+    connection: &Connection,
+    owner: &Owner,
+    job_id: &JobId,
+    id: RecordId,
+) -> rusqlite::Result<Option<JobRow>> {
+    let mut find =
+        connection.prepare_cached(&format!("SELECT {JOB_COLUMNS} FROM jobs WHERE id = ?"))?;
+    let row = find
+        .query_row([id.get().cast_signed()], job_row)
+        .optional()?;
+    Ok(row.filter(|row| {
+        row.owner == owner.as_str().as_bytes() && row.job_id == job_id.as_str().as_bytes()
+    }))
+}
+
+pub(super) fn job_row(row: &Row<'_>) -> rusqlite::Result<JobRow> {
+    Ok(JobRow {
+        id: row.get(0)?,
+        owner: bytes(row.get_ref(1)?),
+        job_id: bytes(row.get_ref(2)?),
+        attempt: row.get(3)?,
+        state: bytes(row.get_ref(4)?),
+        held_from: optional_bytes(row.get_ref(5)?),
+        priority_neg: row.get(6)?,
+        content_hash: bytes(row.get_ref(7)?),
+        reason: optional_bytes(row.get_ref(8)?),
+        accepted_at: row.get(9)?,
+        since: row.get(10)?,
+        kill_requested_at: row.get(11)?,
+    })
+}
+
+fn bytes(value: ValueRef<'_>) -> Vec<u8> {
+    optional_bytes(value).unwrap_or_default()
+}
+
+fn optional_bytes(value: ValueRef<'_>) -> Option<Vec<u8>> {
+    match value {
+        ValueRef::Text(bytes) | ValueRef::Blob(bytes) => Some(bytes.to_vec()),
+        _ => None,
+    }
+}

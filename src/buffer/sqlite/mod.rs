@@ -1,0 +1,145 @@
+//! The task buffer in one SQLite file: one writer thread that groups commits, readers beside it.
+
+mod lookup;
+mod open;
+mod operator;
+mod readers;
+mod write;
+mod writer;
+
+use std::path::Path;
+
+use async_trait::async_trait;
+use jiff::Timestamp;
+
+use super::{
+    BufferError, Dossier, Kill, KnownJob, ListFilter, Lookup, OpenError, Options, StoreRequest,
+    Stored, TaskBuffer,
+};
+use crate::job::{Attempt, JobId, Owner, Record, RecordId};
+use readers::Readers;
+use writer::Writer;
+
+pub(super) use open::{migrate, plan};
+
+/// The task buffer in one SQLite file.
+pub struct SqliteBuffer {
+    readers: Readers,
+    /// `None`: opened for reading only.
+    writer: Option<Writer>,
+}
+
+impl SqliteBuffer {
+    /// Opens the file, or creates it; one process at a time can have it open so.
+    pub async fn open(path: &Path, options: &Options) -> Result<Self, OpenError> {
+        let writer = Writer::start(open::for_writing(path, options.migrate).await?)?;
+        Ok(Self {
+            readers: Readers::new(path, options.pool),
+            writer: Some(writer),
+        })
+    }
+
+    /// Opens a file that is there, beside whoever writes it.
+    pub async fn open_for_reading(path: &Path, options: &Options) -> Result<Self, OpenError> {
+        open::check_readable(path).await?;
+        Ok(Self {
+            readers: Readers::new(path, options.pool),
+            writer: None,
+        })
+    }
+
+    fn writer(&self) -> Result<&Writer, BufferError> {
+        let closed = || BufferError::Unreachable("it was opened for reading only".to_owned());
+        self.writer.as_ref().ok_or_else(closed)
+    }
+}
+
+#[async_trait]
+impl TaskBuffer for SqliteBuffer {
+    async fn store(&self, request: StoreRequest) -> Result<Vec<Stored>, BufferError> {
+        let bytes = request.jobs.iter().map(|job| job.payload.len()).sum();
+        self.writer()?
+            .ask(bytes, move |connection| write::store(connection, &request))
+            .await
+    }
+
+    async fn find_jobs(
+        &self,
+        owner: &Owner,
+        jobs: &[(JobId, Option<Attempt>)],
+    ) -> Result<Vec<Lookup<KnownJob>>, BufferError> {
+        let (owner, jobs) = (owner.clone(), jobs.to_vec());
+        self.readers
+            .ask(move |connection| lookup::find_jobs(connection, &owner, &jobs))
+            .await
+    }
+
+    async fn find_records(
+        &self,
+        owner: &Owner,
+        records: &[(JobId, RecordId)],
+    ) -> Result<Vec<Lookup<Record>>, BufferError> {
+        let (owner, records) = (owner.clone(), records.to_vec());
+        self.readers
+            .ask(move |connection| lookup::find_records(connection, &owner, &records))
+            .await
+    }
+
+    async fn remember_rejected(
+        &self,
+        owner: &Owner,
+        jobs: &[(JobId, Option<Attempt>)],
+        at: Timestamp,
+        forget_before: Timestamp,
+    ) -> Result<Vec<bool>, BufferError> {
+        let (owner, jobs) = (owner.clone(), jobs.to_vec());
+        let write = move |connection: &_| {
+            write::remember_rejected(connection, &owner, &jobs, at, forget_before)
+        };
+        self.writer()?.ask(0, write).await
+    }
+
+    async fn kill(
+        &self,
+        owner: &Owner,
+        records: &[(JobId, RecordId)],
+        at: Timestamp,
+    ) -> Result<Vec<Lookup<Kill>>, BufferError> {
+        let (owner, records) = (owner.clone(), records.to_vec());
+        let write = move |connection: &_| write::kill(connection, &owner, &records, at);
+        self.writer()?.ask(0, write).await
+    }
+
+    async fn list(&self, filter: &ListFilter) -> Result<Vec<Record>, BufferError> {
+        let filter = filter.clone();
+        self.readers
+            .ask(move |connection| operator::list(connection, &filter))
+            .await
+    }
+
+    async fn show(&self, id: RecordId) -> Result<Lookup<Dossier>, BufferError> {
+        self.readers
+            .ask(move |connection| operator::show(connection, id))
+            .await
+    }
+
+    async fn unfinished_owners(&self) -> Result<Vec<(Owner, u64)>, BufferError> {
+        self.readers.ask(operator::unfinished_owners).await
+    }
+
+    async fn ping(&self) -> Result<(), BufferError> {
+        self.readers.ask(operator::ping).await
+    }
+}
+
+/// What an SQLite error means to who asked. What is unclear counts as unreachable: it must never
+/// look like an answer.
+fn error(error: &rusqlite::Error) -> BufferError {
+    use rusqlite::ErrorCode as Code;
+    let text = error.to_string();
+    match error.sqlite_error_code() {
+        Some(Code::DiskFull) => BufferError::Full(text),
+        Some(Code::DatabaseCorrupt | Code::NotADatabase) => BufferError::Corrupt(text),
+        _ => BufferError::Unreachable(text),
+    }
+}

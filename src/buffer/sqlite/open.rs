@@ -1,0 +1,192 @@
+//! Opening the file: the lock, its settings, its schema.
+
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io::ErrorKind;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use rusqlite::{Connection, OpenFlags, OptionalExtension};
+use tokio::task::spawn_blocking;
+
+use crate::buffer::migrate::{self, APPLIED_QUERY};
+use crate::buffer::{OpenError, Step};
+
+/// How long a transaction waits for another process that writes the file (an operator's shell).
+pub(super) const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How long an opener waits for a predecessor that is just ending.
+const LOCK_PATIENCE: Duration = Duration::from_secs(1);
+
+/// How often it looks meanwhile.
+const LOCK_POLL: Duration = Duration::from_millis(20);
+
+/// The store's files are nobody else's business.
+const FILE_MODE: u32 = 0o600;
+
+/// The file, open for writing.
+pub(super) struct Opened {
+    pub connection: Connection,
+    /// Held as long as the connection: one daemon a file.
+    pub _lock: File,
+}
+
+pub(super) async fn for_writing(path: &Path, migrate: bool) -> Result<Opened, OpenError> {
+    blocking(path, move |path| {
+        let lock = lock(path)?;
+        create_private(path)?;
+        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let mut connection = connect(path, flags)?;
+        configure(&connection).map_err(|why| cannot_open(path, &why))?;
+        let steps = pending(&connection)?;
+        if migrate {
+            run(&mut connection)?;
+        } else if !steps.is_empty() {
+            return Err(OpenError::SchemaTooOld {
+                pending: steps.len(),
+            });
+        }
+        Ok(Opened {
+            connection,
+            _lock: lock,
+        })
+    })
+    .await
+}
+
+pub(super) async fn check_readable(path: &Path) -> Result<(), OpenError> {
+    blocking(path, |path| {
+        match pending(&connect_for_reading(path)?)?.len() {
+            0 => Ok(()),
+            pending => Err(OpenError::SchemaTooOld { pending }),
+        }
+    })
+    .await
+}
+
+pub(super) fn connect_for_reading(path: &Path) -> Result<Connection, OpenError> {
+    connect(
+        path,
+        OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX,
+    )
+}
+
+/// The steps that the file's schema needs; all of them where there is no file.
+pub(in crate::buffer) async fn plan(path: &Path) -> Result<Vec<Step>, OpenError> {
+    blocking(path, |path| {
+        if path.exists() {
+            pending(&connect_for_reading(path)?)
+        } else {
+            migrate::pending(&migrate::sqlite(), None)
+        }
+    })
+    .await
+}
+
+/// Takes these steps.
+pub(in crate::buffer) async fn migrate(path: &Path) -> Result<Vec<Step>, OpenError> {
+    let steps = plan(path).await?;
+    for_writing(path, true).await?;
+    Ok(steps)
+}
+
+async fn blocking<T: Send + 'static>(
+    path: &Path,
+    work: impl FnOnce(&Path) -> Result<T, OpenError> + Send + 'static,
+) -> Result<T, OpenError> {
+    let path = path.to_owned();
+    let done = spawn_blocking(move || work(&path)).await;
+    done.unwrap_or_else(|why| Err(OpenError::Unreachable(why.to_string())))
+}
+
+fn connect(path: &Path, flags: OpenFlags) -> Result<Connection, OpenError> {
+    let open = || {
+        let connection = Connection::open_with_flags(path, flags)?;
+        connection.busy_timeout(BUSY_TIMEOUT)?;
+        Ok(connection)
+    };
+    open().map_err(|why| cannot_open(path, &why))
+}
+
+/// WAL, so that readers and the writer do not wait for each other; FULL, so that a commit is on
+/// the disk when it returns.
+fn configure(connection: &Connection) -> rusqlite::Result<()> {
+    connection.pragma_update_and_check(None, "journal_mode", "WAL", |_| Ok(()))?;
+    connection.pragma_update(None, "synchronous", "FULL")?;
+    connection.pragma_update(None, "foreign_keys", true)
+}
+
+fn pending(connection: &Connection) -> Result<Vec<Step>, OpenError> {
+    let invalid = |why: rusqlite::Error| OpenError::Invalid(format!("no gristmill store: {why}"));
+    let has_history = "SELECT 1 FROM sqlite_schema WHERE name = 'refinery_schema_history'";
+    let history = connection
+        .query_row(has_history, [], |_| Ok(()))
+        .optional()
+        .map_err(invalid)?;
+    let applied = match history {
+        None => None,
+        Some(()) => connection
+            .query_row(APPLIED_QUERY, [], |row| row.get(0))
+            .map_err(invalid)?,
+    };
+    migrate::pending(&migrate::sqlite(), applied)
+}
+
+fn run(connection: &mut Connection) -> Result<(), OpenError> {
+    let report = migrate::sqlite().run(connection);
+    report.map_err(|why| OpenError::Invalid(format!("the migration failed: {why}")))?;
+    Ok(())
+}
+
+fn lock(path: &Path) -> Result<File, OpenError> {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".lock");
+    let name = PathBuf::from(name);
+    let file = open_private(&name)?;
+    let begin = Instant::now();
+    loop {
+        match file.try_lock() {
+            Ok(()) => return Ok(file),
+            Err(TryLockError::WouldBlock) if begin.elapsed() < LOCK_PATIENCE => {
+                std::thread::sleep(LOCK_POLL);
+            }
+            Err(TryLockError::WouldBlock) => return Err(OpenError::InUse(path.to_owned())),
+            Err(TryLockError::Error(why)) => {
+                return Err(OpenError::Invalid(format!(
+                    "cannot lock {}: {why}",
+                    name.display()
+                )));
+            }
+        }
+    }
+}
+
+fn create_private(path: &Path) -> Result<(), OpenError> {
+    open_private(path).map(drop)
+}
+
+fn open_private(path: &Path) -> Result<File, OpenError> {
+    let mut options = OpenOptions::new();
+    options
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(FILE_MODE);
+    options.open(path).map_err(|why| match why.kind() {
+        ErrorKind::NotFound => OpenError::Invalid(format!(
+            "cannot create {}: its folder is not there; create it for the user that runs gristmill",
+            path.display()
+        )),
+        _ => OpenError::Invalid(format!("cannot open {} for writing: {why}", path.display())),
+    })
+}
+
+fn cannot_open(path: &Path, why: &rusqlite::Error) -> OpenError {
+    let text = format!("cannot open {}: {why}", path.display());
+    match why.sqlite_error_code() {
+        Some(rusqlite::ErrorCode::DatabaseBusy | rusqlite::ErrorCode::DatabaseLocked) => {
+            OpenError::Unreachable(text)
+        }
+        _ => OpenError::Invalid(text),
+    }
+}

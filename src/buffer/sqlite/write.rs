@@ -1,0 +1,245 @@
+//! What changes the store. Each function runs in a savepoint of the writer's transaction.
+
+use jiff::Timestamp;
+use rusqlite::{Connection, OptionalExtension, params};
+
+use super::{error, lookup};
+use crate::buffer::row::{
+    JobRow, KillVerdict, attempt_or_all, held_from, kill_verdict, level_name, record_id,
+};
+use crate::buffer::{BufferError, Kill, Lookup, NewJob, StoreRequest, Stored};
+use crate::job::{Attempt, JobId, Level, Owner, RecordId, State};
+
+type Result<T> = std::result::Result<T, BufferError>;
+
+pub(super) fn store(connection: &Connection, request: &StoreRequest) -> Result<Vec<Stored>> {
+    refuse_stale(connection, request)?;
+    let store_all = || {
+        let jobs = request
+            .jobs
+            .iter()
+            .map(|job| store_job(connection, request, job));
+        let stored = jobs.collect::<rusqlite::Result<Vec<_>>>()?;
+        refuse_all(connection, request)?;
+        Ok(stored)
+    };
+    store_all().map_err(|why| error(&why))
+}
+
+fn refuse_stale(connection: &Connection, request: &StoreRequest) -> Result<()> {
+    let sent_at = request.sent_at.as_microsecond();
+    let is_stale = || -> rusqlite::Result<bool> {
+        let mut recent =
+            connection.prepare_cached("SELECT 1 FROM rejections WHERE at >= ? LIMIT 1")?;
+        if !recent.exists([sent_at])? {
+            return Ok(false);
+        }
+        let mut rejected = connection.prepare_cached(
+            "SELECT 1 FROM rejections
+             WHERE owner = ? AND job_id = ? AND attempt IN (0, ?) AND at >= ?",
+        )?;
+        let owner = request.owner.as_str();
+        for NewJob { key, .. } in &request.jobs {
+            if rejected.exists(params![
+                owner,
+                key.job_id.as_str(),
+                key.attempt.get(),
+                sent_at
+            ])? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    };
+    match is_stale() {
+        Ok(true) => Err(BufferError::Stale),
+        Ok(false) => Ok(()),
+        Err(why) => Err(error(&why)),
+    }
+}
+
+fn store_job(
+    connection: &Connection,
+    request: &StoreRequest,
+    job: &NewJob,
+) -> rusqlite::Result<Stored> {
+    let (owner, key) = (request.owner.as_str(), &job.key);
+    let mut known = connection.prepare_cached(
+        "SELECT id, content_hash FROM jobs WHERE owner = ? AND job_id = ? AND attempt = ?",
+    )?;
+    let parameters = params![owner, key.job_id.as_str(), key.attempt.get()];
+    let known = known
+        .query_row(parameters, |row| {
+            Ok((row.get(0)?, row.get_ref(1)?.as_blob()? == job.content.0))
+        })
+        .optional()?;
+    match known {
+        Some((id, true)) => readable_id(id).map(Stored::Duplicate),
+        Some((_, false)) => Ok(Stored::Conflict),
+        None => insert(connection, request, job)
+            .and_then(readable_id)
+            .map(Stored::New),
+    }
+}
+
+fn readable_id(id: i64) -> rusqlite::Result<RecordId> {
+    record_id(id).ok_or(rusqlite::Error::IntegralValueOutOfRange(0, id))
+}
+
+fn insert(connection: &Connection, request: &StoreRequest, job: &NewJob) -> rusqlite::Result<i64> {
+    let now = request.now.as_microsecond();
+    let mut insert = connection.prepare_cached(
+        "INSERT INTO jobs (owner, job_id, attempt, state, held_from, priority_neg, content_hash,
+                           accepted_at, since)
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+    )?;
+    let id = insert.insert(params![
+        request.owner.as_str(),
+        job.key.job_id.as_str(),
+        job.key.attempt.get(),
+        job.state.name(),
+        held_from(job.state),
+        -i64::from(job.priority),
+        job.content.0,
+        now,
+        now,
+    ])?;
+    let mut payload =
+        connection.prepare_cached("INSERT INTO payloads (record_id, xml) VALUES (?, ?)")?;
+    payload.execute(params![id, job.payload])?;
+    Ok(id)
+}
+
+fn refuse_all(connection: &Connection, request: &StoreRequest) -> rusqlite::Result<()> {
+    let mut upsert = connection.prepare_cached(
+        "INSERT INTO refusals (owner, job_id, attempt, code, text, at) VALUES (?, ?, ?, ?, ?, ?)
+         ON CONFLICT DO UPDATE SET code = excluded.code, text = excluded.text, at = excluded.at",
+    )?;
+    for refusal in &request.refusals {
+        upsert.execute(params![
+            request.owner.as_str(),
+            refusal.job_id.as_str(),
+            refusal.attempt.get(),
+            refusal.code,
+            refusal.text,
+            request.now.as_microsecond(),
+        ])?;
+    }
+    Ok(())
+}
+
+pub(super) fn remember_rejected(
+    connection: &Connection,
+    owner: &Owner,
+    jobs: &[(JobId, Option<Attempt>)],
+    at: Timestamp,
+    forget_before: Timestamp,
+) -> Result<Vec<bool>> {
+    let remember = || {
+        connection
+            .prepare_cached("DELETE FROM rejections WHERE at < ?")?
+            .execute([forget_before.as_microsecond()])?;
+        let mut upsert = connection.prepare_cached(
+            "INSERT INTO rejections (owner, job_id, attempt, at) VALUES (?, ?, ?, ?)
+             ON CONFLICT DO UPDATE SET at = max(at, excluded.at)",
+        )?;
+        let mut absent = Vec::with_capacity(jobs.len());
+        for (job_id, attempt) in jobs {
+            let asked = attempt_or_all(*attempt);
+            upsert.execute(params![
+                owner.as_str(),
+                job_id.as_str(),
+                asked,
+                at.as_microsecond()
+            ])?;
+            absent.push(lookup::latest(connection, owner, job_id, *attempt)?.is_none());
+        }
+        Ok(absent)
+    };
+    remember().map_err(|why| error(&why))
+}
+
+pub(super) fn kill(
+    connection: &Connection,
+    owner: &Owner,
+    records: &[(JobId, RecordId)],
+    at: Timestamp,
+) -> Result<Vec<Lookup<Kill>>> {
+    let kill = |(job_id, id): &(JobId, RecordId)| {
+        let row = lookup::row(connection, owner, job_id, *id)?;
+        Ok(match row.map(|row| row.state().map(|state| (row, state))) {
+            None => Lookup::Absent,
+            Some(Err(unreadable)) => {
+                tracing::error!(%unreadable, "a record cannot be killed");
+                Lookup::Unreachable
+            }
+            Some(Ok((row, state))) => Lookup::Found(kill_row(connection, &row, state, at)?),
+        })
+    };
+    let killed = records.iter().map(kill).collect::<rusqlite::Result<_>>();
+    killed.map_err(|why| error(&why))
+}
+
+fn kill_row(
+    connection: &Connection,
+    row: &JobRow,
+    state: State,
+    at: Timestamp,
+) -> rusqlite::Result<Kill> {
+    match kill_verdict(state) {
+        KillVerdict::Ended => Ok(Kill::AlreadyFinished(state)),
+        KillVerdict::AskHolder => {
+            if row.kill_requested_at.is_none() {
+                let sql = "UPDATE jobs SET kill_requested_at = ? WHERE id = ?";
+                connection
+                    .prepare_cached(sql)?
+                    .execute(params![at.as_microsecond(), row.id])?;
+                event(
+                    connection,
+                    row.id,
+                    at,
+                    "kill-requested",
+                    "its supervisor wants it killed",
+                )?;
+            }
+            Ok(Kill::Requested(state))
+        }
+        KillVerdict::Enter(next) => {
+            // The state was read in this very transaction and there is no other writer.
+            let sql = "UPDATE jobs SET state = ?1, held_from = ?2, since = ?3, reason = NULL,
+                           kill_requested_at = COALESCE(kill_requested_at, ?3)
+                       WHERE id = ?4 AND state = ?5";
+            connection.prepare_cached(sql)?.execute(params![
+                next.name(),
+                held_from(next),
+                at.as_microsecond(),
+                row.id,
+                state.name()
+            ])?;
+            event(
+                connection,
+                row.id,
+                at,
+                next.name(),
+                "killed by its supervisor",
+            )?;
+            Ok(Kill::Killed)
+        }
+    }
+}
+
+fn event(
+    connection: &Connection,
+    record_id: i64,
+    at: Timestamp,
+    code: &str,
+    text: &str,
+) -> rusqlite::Result<()> {
+    let mut insert = connection.prepare_cached(
+        "INSERT INTO events (record_id, at, level, code, text) VALUES (?, ?, ?, ?, ?)",
+    )?;
+    let level = level_name(Level::Event);
+    insert
+        .execute(params![record_id, at.as_microsecond(), level, code, text])
+        .map(drop)
+}
