@@ -4,9 +4,10 @@ use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
-use crate::rig::DOMAIN;
 use crate::rig::ejabberd::Ejabberd;
 use crate::rig::prosody::Prosody;
+use crate::rig::slixmpp::{PATIENCE, Supervisor};
+use crate::rig::{DOMAIN, XmppServer};
 
 const ACCOUNTS: &[(&str, &str)] = &[("executor", "pass"), ("supervisor", "pass two")];
 
@@ -65,6 +66,32 @@ fn ejabberd_comes_back_on_its_port() {
 
 #[test]
 fn servers_start_with_the_settings_of_packaging() {
-    wants_tls(Prosody::start_fast(ACCOUNTS).address());
-    wants_tls(Ejabberd::start_fast(ACCOUNTS).address());
+    speak(&Prosody::start_fast(ACCOUNTS));
+    speak(&Ejabberd::start_fast(ACCOUNTS));
+}
+
+#[test]
+fn servers_start_with_the_settings_of_debian() {
+    speak(&Prosody::start(ACCOUNTS));
+    speak(&Ejabberd::start(ACCOUNTS));
+}
+
+/// Two clients log in, one sends the other a message, also after it comes back.
+fn speak(server: &dyn XmppServer) {
+    let mut executor = Supervisor::login(server, ACCOUNTS[0], "supervisor@grid.test/windmill");
+    let mut supervisor = Supervisor::login(server, ACCOUNTS[1], "executor@grid.test/windmill");
+    for text in ["a", "b"] {
+        let message = format!("<message to='executor@{DOMAIN}'><body>{text}</body></message>");
+        supervisor.raw(&message);
+        let come = executor
+            .wait_for(PATIENCE, |stanza| stanza.name == "message")
+            .unwrap();
+        assert_eq!(come.child("body").unwrap().text, text);
+        assert_eq!(
+            come.attribute("from"),
+            format!("supervisor@{DOMAIN}/windmill")
+        );
+        executor.disconnect();
+        executor.connect();
+    }
 }

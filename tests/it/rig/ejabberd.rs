@@ -11,7 +11,7 @@ use tempfile::TempDir;
 use super::pki::{Authority, Identity};
 use super::ports::Port;
 use super::process::{Process, command, program};
-use super::{Account, DOMAIN, Limits, folder};
+use super::{Account, DOMAIN, Limits, XmppServer, folder};
 
 const PACKAGE: &str = "ejabberd";
 
@@ -245,6 +245,16 @@ impl Ejabberd {
 
     fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
+    }
+}
+
+impl XmppServer for Ejabberd {
+    fn address(&self) -> SocketAddr {
+        self.port.address()
+    }
+
+    fn ca_file(&self) -> &Path {
+        &self.authority.file
     }
 }
 

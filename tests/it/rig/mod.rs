@@ -6,11 +6,16 @@
 
 pub mod ejabberd;
 pub mod folder;
+pub mod gristmill;
 pub mod mariadb;
 pub mod pki;
 pub mod ports;
 pub mod process;
 pub mod prosody;
+pub mod slixmpp;
+
+use std::net::SocketAddr;
+use std::path::Path;
 
 /// The domain of every account on the servers of the rig.
 pub const DOMAIN: &str = "grid.test";
@@ -25,4 +30,13 @@ pub enum Limits {
     Debian,
     /// With the settings of `packaging/`.
     Lifted,
+}
+
+/// A server of the rig, for clients.
+pub trait XmppServer {
+    /// Where it speaks STARTTLS.
+    fn address(&self) -> SocketAddr;
+
+    /// PEM file of the authority that vouches for it.
+    fn ca_file(&self) -> &Path;
 }

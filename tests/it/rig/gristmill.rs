@@ -1,0 +1,153 @@
+//! The built program as a daemon.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::ExitStatus;
+use std::time::Duration;
+
+use tempfile::TempDir;
+
+use super::process::{Process, command};
+use super::{Account, DOMAIN, XmppServer, folder, mariadb};
+
+/// The account and resource of the daemon.
+pub const EXECUTOR: Account = ("executor", "mill stone");
+
+/// Its full JID.
+pub const EXECUTOR_JID: &str = "executor@grid.test/panda";
+
+/// The account of the supervisor that every daemon of the rig knows.
+pub const SUPERVISOR: Account = ("supervisor", "wind & sails");
+
+/// Another one that it knows.
+pub const OTHER_SUPERVISOR: Account = ("other", "breeze");
+
+/// One that it does not know.
+pub const STRANGER: Account = ("stranger", "storm");
+
+/// All accounts that servers need.
+pub const ACCOUNTS: &[Account] = &[EXECUTOR, SUPERVISOR, OTHER_SUPERVISOR, STRANGER];
+
+/// A daemon with its configuration and, where it is SQLite, its store.
+pub struct Gristmill {
+    process: Option<Process>,
+    folder: TempDir,
+    flags: Vec<String>,
+}
+
+impl Gristmill {
+    /// One on SQLite.
+    pub fn on_sqlite(server: &dyn XmppServer, flags: &[&str]) -> Self {
+        let folder = folder::new();
+        let url = format!("sqlite:{}/buffer.db", folder.path().display());
+        Self::start(folder, server, &url, flags)
+    }
+
+    /// One on a database of MariaDB.
+    pub fn on_mariadb(server: &dyn XmppServer, store_url: &str, flags: &[&str]) -> Self {
+        Self::start(folder::new(), server, store_url, flags)
+    }
+
+    /// Each of `flags` is `section.key=value`, over the configuration file.
+    fn start(folder: TempDir, server: &dyn XmppServer, url: &str, flags: &[&str]) -> Self {
+        let path = folder.path();
+        secret(&path.join("xmpp-password"), EXECUTOR.1);
+        secret(&path.join("store-password"), mariadb::PASSWORD);
+        let config = format!(
+            "[xmpp]\njid = \"{EXECUTOR_JID}\"\npassword_file = \"{folder}/xmpp-password\"\n\
+             server = \"{address}\"\nca_file = \"{ca}\"\n\n\
+             [[supervisor]]\njid = \"{first}@{DOMAIN}\"\nowner = \"prodsys\"\n\n\
+             [[supervisor]]\njid = \"{other}@{DOMAIN}\"\n\n\
+             [buffer]\nurl = \"{url}\"\n{store_password}",
+            folder = path.display(),
+            address = server.address(),
+            ca = server.ca_file().display(),
+            first = SUPERVISOR.0,
+            other = OTHER_SUPERVISOR.0,
+            store_password = if url.starts_with("mysql:") {
+                format!("password_file = \"{}/store-password\"\n", path.display())
+            } else {
+                String::new()
+            },
+        );
+        fs::write(path.join("gristmill.toml"), config).expect("a configuration");
+        let flags = flags
+            .iter()
+            .flat_map(|flag| ["--set".to_owned(), (*flag).to_owned()]);
+        let mut daemon = Self {
+            process: None,
+            flags: flags.collect(),
+            folder,
+        };
+        daemon.start_again();
+        daemon
+    }
+
+    /// Starts it on the same configuration and store.
+    pub fn start_again(&mut self) {
+        assert!(self.process.is_none(), "the daemon is already running");
+        let mut command = command(env!("CARGO_BIN_EXE_gristmill"));
+        command
+            .arg("serve")
+            .arg("--config")
+            .arg(self.config_file())
+            .args(&self.flags);
+        self.process = Some(Process::start("gristmill", command, &self.log_file()));
+    }
+
+    /// Its configuration file.
+    pub fn config_file(&self) -> PathBuf {
+        self.folder.path().join("gristmill.toml")
+    }
+
+    /// Its process ID.
+    pub fn id(&self) -> u32 {
+        self.process.as_ref().expect("a running daemon").id()
+    }
+
+    /// What it has logged.
+    pub fn log(&self) -> String {
+        fs::read_to_string(self.log_file()).unwrap_or_default()
+    }
+
+    fn log_file(&self) -> PathBuf {
+        self.folder.path().join("log")
+    }
+
+    /// Sends SIGTERM and does not wait.
+    pub fn terminate(&self) {
+        self.process
+            .as_ref()
+            .expect("a running daemon")
+            .signal("TERM");
+    }
+
+    /// Waits for its end; `None` when it lives on.
+    pub fn wait(&mut self, limit: Duration) -> Option<ExitStatus> {
+        let status = self.process.as_mut().expect("a running daemon").wait(limit);
+        if status.is_some() {
+            self.process = None;
+        }
+        status
+    }
+
+    /// Kills it; its store stays as it is.
+    pub fn kill(&mut self) {
+        self.process.take().expect("a running daemon").kill();
+    }
+}
+
+/// What it has logged, where a test fails.
+impl Drop for Gristmill {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("gristmill's log:\n{}", folder::tail(&self.log_file()));
+        }
+    }
+}
+
+fn secret(file: &Path, text: &str) {
+    fs::write(file, text).expect("a secret");
+    fs::set_permissions(file, fs::Permissions::from_mode(0o600)).expect("permissions");
+}
