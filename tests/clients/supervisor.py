@@ -68,10 +68,14 @@ class Supervisor(slixmpp.ClientXMPP):
     def online(self, _):
         if self.settings["presence"]:
             self.send_presence()
-        emit("online", jid=str(self.boundjid))
+        else:
+            emit("online", jid=str(self.boundjid))
 
     def report(self, stanza):
-        if stanza.name in ("message", "iq", "presence"):
+        # The server's echo: from here on it delivers what is sent to us.
+        if stanza.name == "presence" and stanza["from"] == self.boundjid:
+            emit("online", jid=str(self.boundjid))
+        elif stanza.name in ("message", "iq", "presence"):
             emit("stanza", stanza=element(stanza.xml))
 
     def obey(self, command):

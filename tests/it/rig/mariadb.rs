@@ -65,6 +65,8 @@ impl MariaDb {
         command.args([
             "--no-defaults".to_owned(),
             format!("--datadir={folder}/data"),
+            // A server that starts removes the temporary tables of all others from a shared one.
+            format!("--tmpdir={folder}/tmp"),
             format!("--socket={folder}/sock"),
             format!("--pid-file={folder}/pid"),
             format!("--init-file={folder}/init.sql"),
@@ -158,11 +160,13 @@ impl MariaDb {
 
 /// Makes an empty data folder.
 fn install(folder: &TempDir) {
+    fs::create_dir(folder.path().join("tmp")).expect("a folder for temporary tables");
     let mut install = Command::new(program("mariadb-install-db", PACKAGE));
     install
         .args(["--no-defaults", "--skip-test-db"])
         .arg("--auth-root-authentication-method=normal")
         .arg("--innodb-log-file-size=32M")
+        .arg(format!("--tmpdir={}/tmp", folder.path().display()))
         .arg(format!("--datadir={}/data", folder.path().display()));
     if is_root() {
         install.arg("--user=root");
