@@ -1,0 +1,53 @@
+//! What the guard tells the session, beside the stream.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use super::Limit;
+
+/// A handle that the guards of a session and the session share.
+#[derive(Clone, Debug, Default)]
+pub struct GuardReport(Arc<Shared>);
+
+#[derive(Debug, Default)]
+struct Shared {
+    cuts: AtomicU64,
+    stream_error: Mutex<Option<StreamError>>,
+}
+
+/// The server's last words before it closes a stream.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct StreamError {
+    /// The defined condition, for instance `conflict`; empty where the server named none.
+    pub condition: String,
+    /// What it says to people; may be empty.
+    pub text: String,
+}
+
+impl GuardReport {
+    /// How many stanzas were cut short.
+    #[must_use]
+    pub fn cuts(&self) -> u64 {
+        self.0.cuts.load(Ordering::Relaxed)
+    }
+
+    /// The last stream error that was not taken yet.
+    #[must_use]
+    pub fn take_stream_error(&self) -> Option<StreamError> {
+        self.slot().take()
+    }
+
+    pub(super) fn cut(&self, limit: Limit) {
+        self.0.cuts.fetch_add(1, Ordering::Relaxed);
+        tracing::warn!(limit = limit.name(), "a stanza was cut short");
+    }
+
+    pub(super) fn stream_error(&self, error: StreamError) {
+        *self.slot() = Some(error);
+    }
+
+    fn slot(&self) -> std::sync::MutexGuard<'_, Option<StreamError>> {
+        let slot = self.0.stream_error.lock();
+        slot.unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,111 @@
+//! The guard on a connection.
+
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use tokio::io::{AsyncBufRead, AsyncRead, AsyncWrite, ReadBuf};
+
+use super::{Guard, GuardLimits, GuardReport};
+
+/// Bytes that are read at a time.
+const READ_BYTES: usize = 16 * 1024;
+
+/// A connection whose incoming bytes go through a [`Guard`]. What is written goes out as it is.
+#[derive(Debug)]
+pub struct Guarded<S> {
+    inner: S,
+    guard: Guard,
+    incoming: Box<[u8]>,
+    /// What the guard let through.
+    passed: Vec<u8>,
+    /// How much of `passed` has been read.
+    consumed: usize,
+}
+
+/// There is unread input where a connection must change hands: after `<proceed/>` somebody may
+/// have slipped it in before the encryption began.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the server sent data before encryption began; the connection may be tampered with")]
+pub struct Unread;
+
+impl<S> Guarded<S> {
+    /// Guards a connection on which no stream has begun.
+    pub fn new(inner: S, limits: GuardLimits, report: GuardReport) -> Self {
+        Self {
+            inner,
+            guard: Guard::new(limits, report),
+            incoming: vec![0; READ_BYTES].into_boxed_slice(),
+            passed: Vec::new(),
+            consumed: 0,
+        }
+    }
+
+    /// The connection below.
+    pub fn get_ref(&self) -> &S {
+        &self.inner
+    }
+
+    /// Gives the connection back, with nothing read ahead. White space does not count.
+    pub fn into_inner(self) -> Result<S, Unread> {
+        let unread = self.passed.get(self.consumed..).unwrap_or_default();
+        if unread.trim_ascii().is_empty() && self.guard.holds_nothing() {
+            Ok(self.inner)
+        } else {
+            Err(Unread)
+        }
+    }
+}
+
+impl<S: AsyncRead + Unpin> AsyncBufRead for Guarded<S> {
+    fn poll_fill_buf(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<&[u8]>> {
+        let this = self.get_mut();
+        while this.consumed >= this.passed.len() {
+            this.passed.clear();
+            this.consumed = 0;
+            let mut buffer = ReadBuf::new(&mut this.incoming);
+            ready!(Pin::new(&mut this.inner).poll_read(cx, &mut buffer))?;
+            if buffer.filled().is_empty() {
+                break;
+            }
+            this.guard.feed(buffer.filled(), &mut this.passed);
+        }
+        Poll::Ready(Ok(this.passed.get(this.consumed..).unwrap_or_default()))
+    }
+
+    fn consume(mut self: Pin<&mut Self>, amount: usize) {
+        self.consumed += amount;
+    }
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Guarded<S> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let passed = ready!(self.as_mut().poll_fill_buf(cx))?;
+        let amount = passed.len().min(buffer.remaining());
+        buffer.put_slice(passed.get(..amount).unwrap_or_default());
+        self.consume(amount);
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Guarded<S> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.inner).poll_write(cx, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.inner).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.inner).poll_shutdown(cx)
+    }
+}
