@@ -217,6 +217,29 @@ impl State {
     }
 }
 
+impl Outcome {
+    /// All five.
+    pub const ALL: [Self; 5] = [
+        Self::Succeeded,
+        Self::Failed,
+        Self::TimedOut,
+        Self::Cancelled,
+        Self::Trashed,
+    ];
+
+    /// The outcome's name, which is that of its state.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Succeeded => "succeeded",
+            Self::Failed => "failed",
+            Self::TimedOut => "timed_out",
+            Self::Cancelled => "cancelled",
+            Self::Trashed => "trashed",
+        }
+    }
+}
+
 impl From<HeldFrom> for State {
     fn from(held: HeldFrom) -> Self {
         match held {

@@ -1,4 +1,4 @@
-//! Why a document cannot be read.
+//! Why a document cannot be read, and where.
 
 use std::fmt;
 
@@ -30,5 +30,103 @@ impl fmt::Display for ReadError {
             write!(f, ", in <{element}>")?;
         }
         write!(f, ": {}", self.text)
+    }
+}
+
+/// A [`ReadError`] in the making: the place is still a byte offset.
+#[derive(Debug)]
+pub(super) struct Problem {
+    pub code: FaultCode,
+    pub text: String,
+    /// In bytes from the beginning of the document.
+    pub at: usize,
+    pub element: Option<String>,
+}
+
+/// The longest element name that an error repeats, in characters.
+const MAX_ELEMENT_CHARS: usize = 64;
+
+impl Problem {
+    pub fn new(code: FaultCode, at: usize, text: impl Into<String>) -> Self {
+        Self {
+            code,
+            text: text.into(),
+            at,
+            element: None,
+        }
+    }
+
+    pub fn malformed(at: usize, text: impl Into<String>) -> Self {
+        Self::new(FaultCode::Malformed, at, text)
+    }
+
+    pub fn invalid(at: usize, text: impl Into<String>) -> Self {
+        Self::new(FaultCode::Invalid, at, text)
+    }
+
+    pub fn within(self, element: &str) -> Self {
+        Self {
+            element: Some(element.chars().take(MAX_ELEMENT_CHARS).collect()),
+            ..self
+        }
+    }
+
+    /// Turns the offset into line and column: once, for it takes time linear in the offset.
+    pub fn located(self, document: &[u8], call: Option<CallKind>, id: Option<String>) -> ReadError {
+        let before = document.get(..self.at).unwrap_or(document);
+        let line_start = before.iter().rposition(|&byte| byte == b'\n');
+        let in_line = before.get(line_start.map_or(0, |at| at + 1)..);
+        let lines = before.split(|&byte| byte == b'\n').count();
+        let columns = in_line.map_or(0, |line| {
+            let is_character = |byte: &&u8| (**byte).cast_signed() >= -0x40;
+            line.iter().filter(is_character).count()
+        });
+        let number = |count| u32::try_from(count).unwrap_or(u32::MAX);
+        ReadError {
+            code: self.code,
+            text: self.text,
+            line: number(lines),
+            column: number(columns + 1),
+            element: self.element,
+            call,
+            id,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn places_are_counted_in_lines_and_characters() {
+        let document = "ab\nüx\r\ny".as_bytes();
+        let places = [0, 2, 3, 5, 6, 8, 9, 99].map(|at| {
+            let error = Problem::malformed(at, "").located(document, None, None);
+            (error.line, error.column)
+        });
+        assert_eq!(
+            places,
+            [
+                (1, 1),
+                (1, 3),
+                (2, 1),
+                (2, 2),
+                (2, 3),
+                (3, 1),
+                (3, 2),
+                (3, 2)
+            ]
+        );
+    }
+
+    #[test]
+    fn an_error_says_where_and_what() {
+        let problem = Problem::invalid(3, "no job").within("executeJobs");
+        let error = problem.located(b"ab\ncd", None, None);
+        assert_eq!(
+            error.to_string(),
+            "line 2, column 1, in <executeJobs>: no job"
+        );
     }
 }

@@ -1,6 +1,21 @@
 //! Documents to calls.
 
-use super::{CallKind, FaultCode, ReadError, Request};
+use std::collections::HashSet;
+use std::ops::Range;
+
+use crate::job::{Attempt, JobId, Requirements};
+
+use super::characters;
+use super::elements::Elements;
+use super::envelope::{self, Entry, Envelope, Header};
+use super::error::Problem;
+use super::excerpt;
+use super::fields::Fields;
+use super::job_reader::{self, ReadJob};
+use super::{
+    Call, CallKind, FaultCode, JobQuery, ReadError, RecordQuery, RecordRef, RefusedJob, Request,
+    Submission, SubmittedJob,
+};
 
 /// How much one document may hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -11,23 +26,206 @@ pub struct Limits {
     pub max_jobs: usize,
 }
 
-/// Reads a supervisor's document.
+/// The longest record ID that is repeated although it is none, in characters.
+const MAX_UNREADABLE_CHARS: usize = 64;
+
+/// Reads a supervisor's document. Time and memory are linear in its size.
+///
+/// All of it is looked at before anything is built: UTF-8 (with or without a byte order mark), no
+/// DTD, no entities but the predefined five, no forbidden characters, no more than
+/// [`MAX_DEPTH`](super::MAX_DEPTH) levels, one root. Unknown and foreign elements and attributes
+/// are ignored. Every text loses the white space around it, but for the `id`.
+///
+/// Errors have the code `malformed`, `invalid`, `unsupported-call` or `too-large`. A job that
+/// cannot be stored is no error: it is [`Submission::Refused`].
 pub fn read_call(document: &[u8], limits: &Limits) -> Result<Request, ReadError> {
-    let _ = (document, limits);
-    Err(ReadError {
-        code: FaultCode::Internal,
-        text: "the reader is not built yet".into(),
-        line: 1,
-        column: 1,
-        element: None,
-        call: None,
-        id: None,
-    })
+    let mut header = Header::default();
+    match read(document, limits, &mut header) {
+        Ok(call) => Ok(Request {
+            id: header.id,
+            call,
+        }),
+        Err(problem) => {
+            if header.call.is_none() && header.id.is_none() {
+                header = envelope::peek(sound_part(document, problem.at));
+            }
+            Err(problem.located(document, header.call, header.id))
+        }
+    }
 }
 
 /// The call that a document's root names, from its prolog and its first tag alone.
 #[must_use]
 pub fn peek_kind(document: &str) -> Option<CallKind> {
-    let _ = document;
-    None
+    envelope::peek(trimmed(document).0).call
+}
+
+fn read(document: &[u8], limits: &Limits, header: &mut Header) -> Result<Call, Problem> {
+    if document.len() > limits.max_bytes {
+        let text = format!(
+            "the document has {} bytes, and {} are allowed; send fewer jobs at a time",
+            document.len(),
+            limits.max_bytes
+        );
+        return Err(Problem::new(FaultCode::TooLarge, limits.max_bytes, text));
+    }
+    let document = characters::check(document)?;
+    let (text, base) = trimmed(document);
+    let envelope = Envelope::read(text, base, limits.max_jobs, header)?;
+    if envelope.entries.is_empty() && envelope.call != CallKind::NumJobsWanted {
+        let problem = Problem::invalid(envelope.root.tag.at, "there is no <job> in it");
+        return Err(problem.within(envelope.root.tag.name));
+    }
+    Ok(match envelope.call {
+        CallKind::NumJobsWanted => Call::NumJobsWanted(read_requirements(document, &envelope)?),
+        CallKind::ExecuteJobs => Call::ExecuteJobs(read_submissions(document, &envelope)?),
+        CallKind::GetExecutorData => Call::GetExecutorData(each(&envelope, read_job_query)?),
+        CallKind::GetStatus => Call::GetStatus(each(&envelope, read_record_query)?),
+        CallKind::KillJobs => Call::KillJobs(each(&envelope, read_record_query)?),
+        CallKind::FixJobs => Call::FixJobs(each(&envelope, read_record_query)?),
+    })
+}
+
+/// The document without a byte order mark and the white space around it, and where that begins.
+pub(super) fn trimmed(document: &str) -> (&str, usize) {
+    let marked = document.strip_prefix('\u{FEFF}').unwrap_or(document);
+    let text = marked.trim_start_matches(characters::is_space);
+    let base = document.len() - text.len();
+    (text.trim_end_matches(characters::is_space), base)
+}
+
+/// What stands before a problem, as far as it is text.
+fn sound_part(document: &[u8], end: usize) -> &str {
+    let part = document.get(..end).unwrap_or(document);
+    let part = str::from_utf8(part).unwrap_or_else(|error| {
+        let valid = part.get(..error.valid_up_to()).unwrap_or_default();
+        str::from_utf8(valid).unwrap_or_default()
+    });
+    trimmed(part).0
+}
+
+fn read_requirements(
+    document: &str,
+    envelope: &Envelope<'_>,
+) -> Result<Option<Requirements>, Problem> {
+    let Some(range) = envelope.requirements.clone() else {
+        return Ok(None);
+    };
+    let mut elements = part(document, range, envelope)?;
+    elements.root()?;
+    let mut fields = Fields::default();
+    let requirements = fields.requirements(&mut elements)?;
+    match fields.into_complaint() {
+        None => Ok(Some(requirements)),
+        Some(complaint) => {
+            let problem = Problem::invalid(complaint.at, complaint.reason.text);
+            Err(problem.within(&complaint.element))
+        }
+    }
+}
+
+/// The elements in a part of a document.
+fn part<'a>(
+    document: &'a str,
+    range: Range<usize>,
+    envelope: &Envelope<'_>,
+) -> Result<Elements<'a>, Problem> {
+    let base = range.start;
+    Elements::within(
+        document.get(range).unwrap_or_default(),
+        base,
+        &envelope.bindings,
+    )
+}
+
+fn read_submissions(document: &str, envelope: &Envelope<'_>) -> Result<Vec<Submission>, Problem> {
+    let mut named = HashSet::new();
+    let mut submissions = Vec::with_capacity(envelope.entries.len());
+    for (place, entry) in envelope.entries.iter().enumerate() {
+        let mut elements = part(document, entry.range.clone(), envelope)?;
+        let (element, _) = elements.root()?;
+        let job = job_reader::read_content(&mut elements, element, &entry.keys)?;
+        elements.finish()?;
+        if let (Some(job_id), Some(attempt)) = (&job.job_id, job.attempt)
+            && !named.insert((job_id.clone(), attempt))
+        {
+            let text = format!("the job {job_id} with attempt {attempt} is there twice");
+            return Err(Problem::invalid(entry.element.tag.at, text).within(element.tag.name));
+        }
+        submissions.push(submission(document, envelope, entry, place + 1, job));
+    }
+    Ok(submissions)
+}
+
+fn submission(
+    document: &str,
+    envelope: &Envelope<'_>,
+    entry: &Entry<'_>,
+    index: usize,
+    job: ReadJob,
+) -> Submission {
+    match job.spec {
+        Ok(spec) => {
+            let xml = document.get(entry.range.clone()).unwrap_or_default();
+            let xml = excerpt::readable_alone(xml, entry.element, &envelope.bindings);
+            Submission::Good(Box::new(SubmittedJob { spec, xml }))
+        }
+        Err(reason) => Submission::Refused(RefusedJob {
+            index,
+            job_id: job.job_id,
+            attempt: job.attempt.unwrap_or(Attempt::FIRST),
+            reason,
+        }),
+    }
+}
+
+/// Reads every entry of a query.
+fn each<T>(
+    envelope: &Envelope<'_>,
+    read: fn(&Entry<'_>) -> Result<T, String>,
+) -> Result<Vec<T>, Problem> {
+    let located = |entry: &Entry<'_>| {
+        read(entry).map_err(|text| {
+            let tag = entry.element.tag;
+            Problem::invalid(tag.at, text).within(tag.name)
+        })
+    };
+    envelope.entries.iter().map(located).collect()
+}
+
+fn read_job_query(entry: &Entry<'_>) -> Result<JobQuery, String> {
+    let job_id = queried_job_id(entry)?;
+    let attempt = entry.keys.attempt.as_deref();
+    let attempt = attempt.map(|text| text.trim_matches(characters::is_space).parse::<Attempt>());
+    let attempt = attempt.transpose().map_err(|error| error.to_string())?;
+    Ok(JobQuery { job_id, attempt })
+}
+
+fn read_record_query(entry: &Entry<'_>) -> Result<RecordQuery, String> {
+    let job_id = queried_job_id(entry)?;
+    let text = entry
+        .keys
+        .record_id
+        .as_deref()
+        .ok_or("taskBufferRecordID is missing")?;
+    Ok(RecordQuery {
+        job_id,
+        record: record_ref(text),
+    })
+}
+
+fn queried_job_id(entry: &Entry<'_>) -> Result<JobId, String> {
+    if let Some(name) = entry.keys.twice {
+        return Err(format!("{name} is given twice"));
+    }
+    let text = entry.keys.job_id.as_deref().ok_or("jobID is missing")?;
+    JobId::new(text.trim_matches(characters::is_space)).map_err(|error| error.to_string())
+}
+
+/// A record ID, or the text that is none.
+pub(super) fn record_ref(text: &str) -> RecordRef {
+    match text.trim_matches(characters::is_space).parse() {
+        Ok(id) => RecordRef::Readable(id),
+        Err(_) => RecordRef::Unreadable(text.chars().take(MAX_UNREADABLE_CHARS).collect()),
+    }
 }

@@ -1,12 +1,10 @@
 //! What a supervisor is told.
 
-use std::time::Duration;
-
 use jiff::Timestamp;
 
 use crate::job::{Attempt, JobId, Outcome, RecordId};
 
-use super::{CallKind, RecordRef};
+use super::{CallKind, Fault, RecordRef};
 
 /// The answer to one request: its content, or one fault.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -222,92 +220,6 @@ pub enum FixResult {
     Unknown,
 }
 
-/// Why a whole request has no answer.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Fault {
-    /// For programs.
-    pub code: FaultCode,
-    /// For people: what, where, why, what next.
-    pub text: String,
-    /// With `busy`: when to come again.
-    pub retry_after: Option<Duration>,
-}
-
-/// The codes of the protocol.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum FaultCode {
-    /// Not well-formed, a DTD, an entity of its own, too deep.
-    Malformed,
-    /// The structure is wrong.
-    Invalid,
-    /// A call that is unknown.
-    UnsupportedCall,
-    /// Over a limit of size or number.
-    TooLarge,
-    /// The answer would be longer than a stanza may be.
-    ReplyTooLarge,
-    /// Delivered too late to be safe.
-    Stale,
-    /// The queue is full, or the daemon is stopping.
-    Busy,
-    /// The store could not be asked.
-    DatabaseUnavailable,
-    /// A bug of ours.
-    Internal,
-}
-
-impl Fault {
-    /// A fault that names no time to come again.
-    #[must_use]
-    pub fn new(code: FaultCode, text: impl Into<String>) -> Self {
-        Self {
-            code,
-            text: text.into(),
-            retry_after: None,
-        }
-    }
-}
-
-impl FaultCode {
-    /// All of them.
-    pub const ALL: [Self; 9] = [
-        Self::Malformed,
-        Self::Invalid,
-        Self::UnsupportedCall,
-        Self::TooLarge,
-        Self::ReplyTooLarge,
-        Self::Stale,
-        Self::Busy,
-        Self::DatabaseUnavailable,
-        Self::Internal,
-    ];
-
-    /// The word on the wire.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Malformed => "malformed",
-            Self::Invalid => "invalid",
-            Self::UnsupportedCall => "unsupported-call",
-            Self::TooLarge => "too-large",
-            Self::ReplyTooLarge => "reply-too-large",
-            Self::Stale => "stale",
-            Self::Busy => "busy",
-            Self::DatabaseUnavailable => "database-unavailable",
-            Self::Internal => "internal",
-        }
-    }
-
-    /// Whether the same request may succeed later (or, with reply-too-large, in parts).
-    #[must_use]
-    pub fn retry(self) -> bool {
-        matches!(
-            self,
-            Self::ReplyTooLarge | Self::Busy | Self::DatabaseUnavailable | Self::Internal
-        )
-    }
-}
-
 impl Counts {
     /// Counts receipts by result.
     #[must_use]
@@ -328,7 +240,108 @@ impl Counts {
     }
 }
 
+impl Answer {
+    /// How many `<job>` entries it has.
+    #[must_use]
+    pub fn entry_count(&self) -> usize {
+        match self {
+            Self::NumJobs(_) => 0,
+            Self::Receipts(all) => all.len(),
+            Self::ExecutorData(all) => all.len(),
+            Self::Statuses(all) => all.len(),
+            Self::Kills(all) => all.len(),
+            Self::Fixes(all) => all.len(),
+        }
+    }
+}
+
+impl ReceiptResult {
+    /// The word on the wire.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Stored(_) => "stored",
+            Self::Duplicate(_) => "duplicate",
+            Self::Conflict => "conflict",
+            Self::Refused(_) => "refused",
+        }
+    }
+}
+
+impl Existence {
+    /// The word on the wire.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Accepted(_) => "accepted",
+            Self::Rejected(_) => "rejected",
+            Self::Unknown => "unknown",
+        }
+    }
+}
+
+impl StatusDetail {
+    /// Whether any of it is written as an element.
+    #[must_use]
+    pub(super) fn has_elements(&self) -> bool {
+        self.exit_code.is_some()
+            || self.started.is_some()
+            || self.ended.is_some()
+            || self.cpu_seconds.is_some()
+            || self.error.is_some()
+            || !self.outputs.is_empty()
+    }
+}
+
+impl KillResult {
+    /// All of them.
+    pub const ALL: [Self; 5] = [
+        Self::Killed,
+        Self::KillRequested,
+        Self::AlreadyFinished,
+        Self::Rejected,
+        Self::Unknown,
+    ];
+
+    /// The word on the wire.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Killed => "killed",
+            Self::KillRequested => "kill-requested",
+            Self::AlreadyFinished => "already-finished",
+            Self::Rejected => "rejected",
+            Self::Unknown => "unknown",
+        }
+    }
+}
+
+impl FixResult {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Fixed, Self::Unchanged, Self::Rejected, Self::Unknown];
+
+    /// The word on the wire.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Fixed => "fixed",
+            Self::Unchanged => "unchanged",
+            Self::Rejected => "rejected",
+            Self::Unknown => "unknown",
+        }
+    }
+}
+
 impl Status {
+    /// All five.
+    pub const ALL: [Self; 5] = [
+        Self::Pending,
+        Self::Running,
+        Self::Finished,
+        Self::Rejected,
+        Self::Unknown,
+    ];
+
     /// The word on the wire.
     #[must_use]
     pub fn name(self) -> &'static str {

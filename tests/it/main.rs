@@ -9,10 +9,11 @@
     missing_docs
 )]
 
-mod buffer;
 mod rig;
 mod rig_mariadb;
 mod rig_xmpp;
 mod tidy;
 mod tidy_tracked;
+mod windmill_reading;
+mod windmill_spellings;
 mod xmpp_login;

@@ -1,0 +1,317 @@
+//! The elements of a document that are ours, with their attributes: the tokens, seen through
+//! namespaces.
+
+use std::borrow::Cow;
+
+use quick_xml::events::attributes::Attributes;
+use quick_xml::name::{
+    LocalName, Namespace, NamespaceResolver, Prefix, PrefixDeclaration, QName, ResolveResult,
+};
+
+use super::characters::{self, attribute_value, line_ends};
+use super::error::Problem;
+use super::tokens::{Tag, Token, Tokens};
+use super::{JABBER_NAMESPACE, NAMESPACE};
+
+/// The most attributes of one element; it bounds the search for one that is there twice.
+pub const MAX_ATTRIBUTES: usize = 64;
+
+/// Walks the elements of a text. Foreign elements and attributes are checked and passed over.
+pub(super) struct Elements<'a> {
+    tokens: Tokens<'a>,
+    namespaces: NamespaceResolver,
+    /// Of the tag that was read last.
+    attributes: Vec<Attribute<'a>>,
+}
+
+/// An attribute that is ours.
+struct Attribute<'a> {
+    name: &'a str,
+    value: Cow<'a, str>,
+}
+
+/// An element whose start tag was just read.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Element<'a> {
+    /// Its name without prefix.
+    pub name: &'a str,
+    /// Its start tag.
+    pub tag: Tag<'a>,
+}
+
+/// A namespace and what stands for it.
+#[derive(Clone, Debug)]
+pub(super) struct Binding {
+    /// `None`: the default namespace.
+    pub prefix: Option<String>,
+    pub namespace: String,
+}
+
+/// The text of an element.
+pub(super) struct Text<'a> {
+    /// Without surrounding white space.
+    pub value: Cow<'a, str>,
+    /// Whether there were elements in between, whose text is not in `value`.
+    pub mixed: bool,
+}
+
+/// An attribute that is there twice, in two spellings with two values.
+#[derive(Debug)]
+pub(super) struct Twice;
+
+impl<'a> Elements<'a> {
+    /// The elements of a whole document. `base`: where it begins, in bytes.
+    pub fn new(text: &'a str, base: usize) -> Self {
+        Self {
+            tokens: Tokens::new(text, base),
+            namespaces: NamespaceResolver::default(),
+            attributes: Vec::new(),
+        }
+    }
+
+    /// The elements of a part of a document, which inherits `bindings` from around it.
+    pub fn within(text: &'a str, base: usize, bindings: &[Binding]) -> Result<Self, Problem> {
+        let mut elements = Self::new(text, base);
+        for binding in bindings {
+            let prefix = match binding.prefix.as_deref() {
+                None => PrefixDeclaration::Default,
+                Some(prefix) => PrefixDeclaration::Named(prefix),
+            };
+            elements.declare(prefix, Namespace(&binding.namespace), base)?;
+        }
+        Ok(elements)
+    }
+
+    /// The root element, and whether it is ours.
+    pub fn root(&mut self) -> Result<(Element<'a>, bool), Problem> {
+        loop {
+            match self.tokens.next()? {
+                Token::Start(tag) => return self.enter(tag),
+                Token::Eof => {
+                    return Err(Problem::malformed(
+                        self.position(),
+                        "there is no root element",
+                    ));
+                }
+                Token::End | Token::Text(_) | Token::Character(_) => {}
+            }
+        }
+    }
+
+    /// The root of a part that was cut out of a document of ours: a prefix that is not bound here
+    /// was bound to our namespace there.
+    pub fn cut_out_root(&mut self) -> Result<(Element<'a>, bool), Problem> {
+        let root = self.tokens.next()?;
+        let Token::Start(tag) = root else {
+            return Err(Problem::malformed(self.position(), "there is no element"));
+        };
+        let prefix = QName(tag.name).prefix().map(Prefix::into_inner);
+        if let Some(prefix) = prefix {
+            self.declare(
+                PrefixDeclaration::Named(prefix),
+                Namespace(NAMESPACE),
+                tag.at,
+            )?;
+        }
+        self.enter(tag)
+    }
+
+    /// The next child of the innermost open element, if it has one more; its own end else.
+    pub fn next_child(&mut self) -> Result<Option<Element<'a>>, Problem> {
+        loop {
+            match self.tokens.next()? {
+                Token::Start(tag) => match self.enter(tag)? {
+                    (element, true) => return Ok(Some(element)),
+                    (_, false) => self.skip()?,
+                },
+                Token::End | Token::Eof => return Ok(None),
+                Token::Text(_) | Token::Character(_) => {}
+            }
+        }
+    }
+
+    /// Reads on to the end of the innermost open element.
+    pub fn skip(&mut self) -> Result<(), Problem> {
+        let depth = self.tokens.depth();
+        while self.tokens.depth() >= depth {
+            if let Token::Start(tag) = self.tokens.next()? {
+                self.enter(tag)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The same without a look at attributes: for what is going to be read a second time.
+    pub fn skip_for_now(&mut self) -> Result<(), Problem> {
+        let depth = self.tokens.depth();
+        while self.tokens.depth() >= depth {
+            self.tokens.next()?;
+        }
+        Ok(())
+    }
+
+    /// Reads on to the end of the document.
+    pub fn finish(mut self) -> Result<(), Problem> {
+        while !matches!(self.tokens.next()?, Token::Eof) {}
+        Ok(())
+    }
+
+    /// The text of the innermost open element, and its end.
+    pub fn text(&mut self) -> Result<Text<'a>, Problem> {
+        let mut value = Cow::Borrowed("");
+        let mut mixed = false;
+        loop {
+            match self.tokens.next()? {
+                Token::Text(piece) if value.is_empty() => value = line_ends(piece),
+                Token::Text(piece) => value.to_mut().push_str(&line_ends(piece)),
+                Token::Character(character) => value.to_mut().push(character),
+                Token::Start(tag) => {
+                    mixed = true;
+                    self.enter(tag)?;
+                    self.skip()?;
+                }
+                Token::End | Token::Eof => break,
+            }
+        }
+        let value = match value {
+            Cow::Borrowed(text) => Cow::Borrowed(text.trim_matches(characters::is_space)),
+            Cow::Owned(text) => Cow::Owned(text.trim_matches(characters::is_space).into()),
+        };
+        Ok(Text { value, mixed })
+    }
+
+    /// An attribute of the tag that was read last, by the names it may have.
+    pub fn attribute(&self, spellings: &[&str]) -> Result<Option<&Cow<'a, str>>, Twice> {
+        let is_it = |attribute: &&Attribute<'_>| spellings.contains(&attribute.name);
+        let mut found = self
+            .attributes
+            .iter()
+            .filter(is_it)
+            .map(|attribute| &attribute.value);
+        let first = found.next();
+        if found.all(|other| Some(other) == first) {
+            Ok(first)
+        } else {
+            Err(Twice)
+        }
+    }
+
+    /// The namespaces that are bound here.
+    pub fn bindings(&self) -> Vec<Binding> {
+        let owned = |(prefix, namespace): (PrefixDeclaration<'_>, Namespace<'_>)| Binding {
+            prefix: match prefix {
+                PrefixDeclaration::Default => None,
+                PrefixDeclaration::Named(prefix) => Some(prefix.to_owned()),
+            },
+            namespace: namespace.into_inner().to_owned(),
+        };
+        self.namespaces.bindings().map(owned).collect()
+    }
+
+    /// How far the text has been read, in bytes of the whole document.
+    pub fn position(&self) -> usize {
+        self.tokens.position()
+    }
+
+    /// Reads a tag's attributes, binds its namespaces, and says whether the element is ours.
+    fn enter(&mut self, tag: Tag<'a>) -> Result<(Element<'a>, bool), Problem> {
+        if !characters::is_name(tag.name) {
+            let problem = Problem::malformed(tag.at, "a tag without a proper name");
+            return Err(problem.within(tag.name));
+        }
+        self.read_attributes(&tag)?;
+        let (name, prefix) = QName(tag.name).decompose();
+        let ours = self.is_ours(&tag, prefix)?;
+        Ok((
+            Element {
+                name: LocalName::into_inner(name),
+                tag,
+            },
+            ours,
+        ))
+    }
+
+    fn read_attributes(&mut self, tag: &Tag<'a>) -> Result<(), Problem> {
+        self.attributes.clear();
+        let malformed = |text: &str| Problem::malformed(tag.at, text).within(tag.name);
+        self.open_scope();
+        let mut prefixed = false;
+        for attribute in Attributes::new(tag.content, tag.name.len()).with_checks(false) {
+            let attribute = attribute.map_err(|error| malformed(&error.to_string()))?;
+            let name = attribute.key.into_inner();
+            if self.attributes.iter().any(|earlier| earlier.name == name) {
+                return Err(malformed(&format!("the attribute {name} is there twice")));
+            }
+            if !characters::is_name(name) {
+                return Err(malformed("an attribute without a proper name"));
+            }
+            if self.attributes.len() == MAX_ATTRIBUTES {
+                return Err(malformed(&format!("more than {MAX_ATTRIBUTES} attributes")));
+            }
+            let value = attribute_value(attribute.value).map_err(|text| malformed(&text))?;
+            if let Some(binding) = attribute.key.as_namespace_binding() {
+                self.declare(binding, Namespace(&value), tag.at)?;
+            }
+            prefixed |= name.contains(':');
+            self.attributes.push(Attribute { name, value });
+        }
+        if prefixed {
+            self.keep_ours(tag)
+        } else {
+            Ok(())
+        }
+    }
+
+    /// Ends the scopes of what is not around this tag, and begins its own.
+    fn open_scope(&mut self) {
+        let depth = u16::try_from(self.tokens.depth()).unwrap_or(u16::MAX);
+        self.namespaces.set_level(depth.saturating_sub(1));
+        self.namespaces.set_level(depth);
+    }
+
+    /// Drops attributes with a foreign prefix, and takes ours off.
+    fn keep_ours(&mut self, tag: &Tag<'a>) -> Result<(), Problem> {
+        let mut attributes = std::mem::take(&mut self.attributes);
+        let mut unbound = None;
+        attributes.retain_mut(|attribute| {
+            let (name, prefix) = QName(attribute.name).decompose();
+            if prefix.is_none() {
+                return true;
+            }
+            attribute.name = name.into_inner();
+            self.is_ours(tag, prefix).unwrap_or_else(|problem| {
+                unbound = Some(problem);
+                false
+            })
+        });
+        self.attributes = attributes;
+        unbound.map_or(Ok(()), Err)
+    }
+
+    fn declare(
+        &mut self,
+        prefix: PrefixDeclaration<'_>,
+        namespace: Namespace<'_>,
+        at: usize,
+    ) -> Result<(), Problem> {
+        let added = self.namespaces.add(prefix, namespace);
+        added.map_err(|error| Problem::malformed(at, error.to_string()))
+    }
+
+    fn is_ours(&self, tag: &Tag<'_>, prefix: Option<Prefix<'_>>) -> Result<bool, Problem> {
+        match self.namespaces.resolve_prefix(prefix, true) {
+            ResolveResult::Unbound => Ok(true),
+            ResolveResult::Bound(Namespace(name)) => Ok(is_our_namespace(name)),
+            ResolveResult::Unknown(prefix) => {
+                let text = format!("the prefix {prefix} is not bound to a namespace");
+                Err(Problem::malformed(tag.at, text).within(tag.name))
+            }
+        }
+    }
+}
+
+/// Whether names in this namespace are ours. What a stream's default namespace covers counts as
+/// being in none.
+pub(super) fn is_our_namespace(name: &str) -> bool {
+    name == NAMESPACE || name == JABBER_NAMESPACE
+}
