@@ -9,6 +9,7 @@
     missing_docs
 )]
 
+mod buffer;
 mod rig;
 mod rig_mariadb;
 mod rig_xmpp;

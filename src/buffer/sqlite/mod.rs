@@ -143,3 +143,67 @@ fn error(error: &rusqlite::Error) -> BufferError {
         _ => BufferError::Unreachable(text),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::buffer::NewJob;
+    use crate::job::{ContentHash, JobKey, State};
+
+    fn request(names: &[&str], payload: &str) -> StoreRequest {
+        let job = |name: &&str| NewJob {
+            key: JobKey {
+                job_id: JobId::new(*name).unwrap(),
+                attempt: Attempt::FIRST,
+            },
+            content: ContentHash([0; 32]),
+            priority: 0,
+            state: State::Ready,
+            payload: payload.to_owned(),
+        };
+        StoreRequest {
+            owner: Owner::new("o").unwrap(),
+            jobs: names.iter().map(job).collect(),
+            refusals: Vec::new(),
+            sent_at: Timestamp::MAX,
+            now: Timestamp::UNIX_EPOCH,
+        }
+    }
+
+    /// A store that has room for about 400 kB.
+    async fn small_disk(folder: &Path) -> SqliteBuffer {
+        let path = folder.join("buffer.db");
+        let file = open::for_writing(&path, true).await.unwrap();
+        file.connection
+            .pragma_update(None, "max_page_count", 100)
+            .unwrap();
+        SqliteBuffer {
+            readers: Readers::new(&path, 2),
+            writer: Some(Writer::start(file).unwrap()),
+        }
+    }
+
+    /// What does not fit fails whole and leaves nothing; what fits goes on.
+    #[tokio::test]
+    async fn a_full_disk_is_said_and_survived() {
+        let folder = tempfile::tempdir().unwrap();
+        let buffer = small_disk(folder.path()).await;
+        buffer.store(request(&["first"], "small")).await.unwrap();
+        let large = "x".repeat(300_000);
+        let (good, bad) = tokio::join!(
+            buffer.store(request(&["good"], "small")),
+            buffer.store(request(&["bad 1", "bad 2"], &large)),
+        );
+        assert!(matches!(bad, Err(BufferError::Full(_))), "{bad:?}");
+        let asked = ["first", "bad 1", "bad 2", "good"];
+        let asked = asked.map(|name| (JobId::new(name).unwrap(), None));
+        let found = buffer
+            .find_jobs(&Owner::new("o").unwrap(), &asked)
+            .await
+            .unwrap();
+        assert!(matches!(found[0], Lookup::Found(_)));
+        assert_eq!(found[1..3], [Lookup::Absent, Lookup::Absent]);
+        assert_eq!(matches!(found[3], Lookup::Found(_)), good.is_ok());
+        buffer.store(request(&["after"], "small")).await.unwrap();
+    }
+}

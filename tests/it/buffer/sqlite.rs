@@ -1,0 +1,107 @@
+//! What only SQLite can do wrong.
+
+use std::os::unix::fs::MetadataExt;
+use std::time::Duration;
+
+use gristmill::buffer::{self, BufferError, Lookup, OpenError, StoreUrl};
+
+use super::place::Place;
+use super::write::{job, job_id, owner, request, store_new};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_daemon_a_file() {
+    let place = Place::sqlite();
+    let first = place.open().await;
+    let error = buffer::open(&place.url(), &place.options())
+        .await
+        .err()
+        .unwrap();
+    assert!(matches!(error, OpenError::InUse(_)), "{error}");
+    assert!(!error.is_transient());
+    drop(first);
+    place.open().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn record_ids_are_new_after_a_restart() {
+    let place = Place::sqlite();
+    let before = store_new(&*place.open().await, "o", vec![job("1"), job("2")]).await;
+    place.sql("DELETE FROM payloads; DELETE FROM jobs;");
+    let after = store_new(&*place.open().await, "o", vec![job("3")]).await;
+    assert!(after[0] > before[1], "{after:?} {before:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_files_are_private() {
+    let place = Place::sqlite();
+    let buffer = place.open().await;
+    store_new(&*buffer, "o", vec![job("1")]).await;
+    let Place::Sqlite(folder) = &place else {
+        unreachable!()
+    };
+    let files: Vec<_> = std::fs::read_dir(folder.path())
+        .unwrap()
+        .map(Result::unwrap)
+        .collect();
+    assert!(files.len() >= 3, "{files:?}");
+    for file in files {
+        let mode = file.metadata().unwrap().mode();
+        assert_eq!(mode & 0o777, 0o600, "{:?} {mode:o}", file.file_name());
+    }
+}
+
+#[tokio::test]
+async fn a_place_that_cannot_be_is_explained() {
+    let folder = tempfile::tempdir().unwrap();
+    let options = Place::sqlite().options();
+    let missing = format!("sqlite:{}/none/buffer.db", folder.path().display());
+    let error = buffer::open(&StoreUrl::parse(&missing).unwrap(), &options)
+        .await
+        .err()
+        .unwrap();
+    assert!(
+        error.to_string().contains("its folder is not there"),
+        "{error}"
+    );
+
+    let path = folder.path().join("text");
+    std::fs::write(
+        &path,
+        "this is a text of some length, and no database at all",
+    )
+    .unwrap();
+    let url = StoreUrl::Sqlite(path);
+    let error = buffer::open(&url, &options).await.err().unwrap();
+    assert!(matches!(error, OpenError::Invalid(_)), "{error}");
+    assert!(error.to_string().contains("not a database"), "{error}");
+    let absent = StoreUrl::Sqlite(folder.path().join("absent.db"));
+    let error = buffer::open_for_reading(&absent, &options)
+        .await
+        .err()
+        .unwrap();
+    assert!(error.to_string().contains("absent.db"), "{error}");
+}
+
+/// Somebody else writes the file for longer than a transaction waits.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lock_that_stays_is_unreachable_and_nothing_is_stored() {
+    let place = Place::sqlite();
+    let buffer = place.open().await;
+    let other = place.sqlite_connection();
+    other.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let started = std::time::Instant::now();
+    let error = buffer
+        .store(request("o", vec![job("1")]))
+        .await
+        .unwrap_err();
+    assert!(matches!(error, BufferError::Unreachable(_)), "{error}");
+    assert!(started.elapsed() >= Duration::from_secs(1));
+    // Readers do not wait for it.
+    let found = buffer
+        .find_jobs(&owner("o"), &[(job_id("1"), None)])
+        .await
+        .unwrap();
+    assert_eq!(found, [Lookup::Absent]);
+    other.execute_batch("ROLLBACK").unwrap();
+    store_new(&*buffer, "o", vec![job("1")]).await;
+}

@@ -1,0 +1,61 @@
+//! The conformance suite: every behaviour of the trait, on each store.
+
+use std::sync::Arc;
+
+use futures::future::BoxFuture;
+use gristmill::buffer::TaskBuffer;
+
+use super::place::Place;
+use super::{keeping, killing, looking, operators, refusing, staleness};
+
+/// A store in a place of its own.
+pub struct Subject {
+    pub place: Place,
+    pub buffer: Arc<dyn TaskBuffer>,
+}
+
+type Case = for<'a> fn(&'a Subject) -> BoxFuture<'a, ()>;
+
+macro_rules! cases {
+    ($($module:ident: $($case:ident)*;)*) => {
+        &[$($((concat!(stringify!($module), "_", stringify!($case)), |subject| {
+            Box::pin($module::$case(subject))
+        })),*),*]
+    };
+}
+
+const CASES: &[(&str, Case)] = cases! {
+    keeping: new_jobs_get_records payloads_are_kept_byte_for_byte the_same_again_is_a_duplicate
+        other_content_is_a_conflict a_mixed_request_is_answered_in_order
+        sixteen_senders_agree_on_one_record large_requests_are_stored_whole
+        an_empty_request_is_fine every_first_state_and_priority_is_kept
+        record_ids_are_never_given_again;
+    looking: owners_see_their_own_only the_latest_attempt_counts wrong_pairs_are_absent
+        a_thousand_keys_in_one_question hostile_names_stay_themselves
+        a_row_that_cannot_be_read_hides_no_other questions_may_repeat_a_key;
+    refusing: a_refusal_is_found a_refusal_never_hides_a_record the_last_reason_counts;
+    staleness: what_was_sent_before_a_rejection_is_stale a_stale_request_leaves_no_trace
+        an_attempt_of_none_stands_for_all others_are_not_stale old_rejections_are_forgotten
+        a_rejection_learns_of_a_record;
+    killing: a_ready_job_is_cancelled_once what_nobody_holds_is_cancelled
+        what_somebody_holds_is_asked_for what_has_ended_stays_as_it_is
+        only_the_owner_kills a_thousand_are_killed_at_once;
+    operators: lists_are_filtered a_dossier_has_everything unfinished_owners_are_counted
+        a_reader_beside_the_daemon_changes_nothing migrations_are_planned_and_run
+        a_newer_schema_is_refused;
+};
+
+async fn run(place: impl Fn(&str) -> Place) {
+    for (name, case) in CASES {
+        let place = place(name);
+        let buffer = place.open().await;
+        let started = std::time::Instant::now();
+        case(&Subject { place, buffer }).await;
+        eprintln!("{name}: ok, {} ms", started.elapsed().as_millis());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn sqlite_conforms() {
+    run(|_| Place::sqlite()).await;
+}
