@@ -95,3 +95,21 @@ fn speak(server: &dyn XmppServer) {
         executor.connect();
     }
 }
+
+#[test]
+fn with_the_settings_of_packaging_four_megabytes_go_through() {
+    four_megabytes(&Prosody::start_fast(ACCOUNTS));
+    four_megabytes(&Ejabberd::start_fast(ACCOUNTS));
+}
+
+/// At the rates that Debian ships this takes longer than any patience.
+fn four_megabytes(server: &dyn XmppServer) {
+    let mut executor = Supervisor::login(server, ACCOUNTS[0], "supervisor@grid.test/windmill");
+    let mut supervisor = Supervisor::login(server, ACCOUNTS[1], "executor@grid.test/windmill");
+    let text = "four megabytes ".repeat(280_000);
+    supervisor.raw(&format!(
+        "<message to='executor@{DOMAIN}'><body>{text}</body></message>"
+    ));
+    let come = executor.wait_for(PATIENCE, |stanza| stanza.name == "message");
+    assert_eq!(come.expect("a message").child("body").unwrap().text, text);
+}
