@@ -9,6 +9,9 @@ mod embedded {
     pub(super) mod sqlite {
         refinery::embed_migrations!("schema/sqlite");
     }
+    pub(super) mod mysql {
+        refinery::embed_migrations!("schema/mysql");
+    }
 }
 
 /// What is asked of a store that has (or has no) history of migrations.
@@ -25,6 +28,10 @@ pub struct Step {
 
 pub(super) fn sqlite() -> Runner {
     embedded::sqlite::migrations::runner()
+}
+
+pub(super) fn mysql() -> Runner {
+    embedded::mysql::migrations::runner()
 }
 
 /// The steps that a store at version `applied` still needs; an error where it is ahead of us.

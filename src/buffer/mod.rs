@@ -6,6 +6,7 @@
 mod gate;
 mod health;
 mod migrate;
+mod mysql;
 mod open;
 mod pending;
 mod row;
@@ -21,6 +22,7 @@ use crate::job::{
 
 pub use gate::Gate;
 pub use migrate::Step;
+pub use mysql::MysqlBuffer;
 pub use open::{OpenError, Options, migrate, open, open_for_reading, plan};
 pub use sqlite::SqliteBuffer;
 pub use url::{InvalidUrl, MysqlServer, MysqlUrl, StoreUrl};

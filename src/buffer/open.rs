@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use secrecy::SecretString;
 
-use super::{Step, StoreUrl, TaskBuffer, sqlite};
+use super::{Step, StoreUrl, TaskBuffer, mysql, sqlite};
 
 /// How a store is opened.
 #[derive(Clone, Debug)]
@@ -81,7 +81,7 @@ impl OpenError {
 pub async fn open(url: &StoreUrl, options: &Options) -> Result<Arc<dyn TaskBuffer>, OpenError> {
     Ok(match url {
         StoreUrl::Sqlite(path) => Arc::new(sqlite::SqliteBuffer::open(path, options).await?),
-        StoreUrl::Mysql(_) => return Err(not_yet()),
+        StoreUrl::Mysql(url) => Arc::new(mysql::MysqlBuffer::open(url, options).await?),
     })
 }
 
@@ -95,27 +95,23 @@ pub async fn open_for_reading(
         StoreUrl::Sqlite(path) => {
             Arc::new(sqlite::SqliteBuffer::open_for_reading(path, options).await?)
         }
-        StoreUrl::Mysql(_) => return Err(not_yet()),
+        StoreUrl::Mysql(url) => Arc::new(mysql::MysqlBuffer::open_for_reading(url, options).await?),
     })
 }
 
 /// The migration steps that the store still needs. Changes nothing.
-pub async fn plan(url: &StoreUrl, _options: &Options) -> Result<Vec<Step>, OpenError> {
+pub async fn plan(url: &StoreUrl, options: &Options) -> Result<Vec<Step>, OpenError> {
     match url {
         StoreUrl::Sqlite(path) => sqlite::plan(path).await,
-        StoreUrl::Mysql(_) => Err(not_yet()),
+        StoreUrl::Mysql(url) => mysql::plan(url, options).await,
     }
 }
 
 /// Brings the store's schema up to date; the steps that were taken. Creates an SQLite file that
 /// is not there.
-pub async fn migrate(url: &StoreUrl, _options: &Options) -> Result<Vec<Step>, OpenError> {
+pub async fn migrate(url: &StoreUrl, options: &Options) -> Result<Vec<Step>, OpenError> {
     match url {
         StoreUrl::Sqlite(path) => sqlite::migrate(path).await,
-        StoreUrl::Mysql(_) => Err(not_yet()),
+        StoreUrl::Mysql(url) => mysql::migrate(url, options).await,
     }
-}
-
-fn not_yet() -> OpenError {
-    OpenError::Invalid("this build knows SQLite only".to_owned())
 }

@@ -7,6 +7,7 @@ use gristmill::buffer::TaskBuffer;
 
 use super::place::Place;
 use super::{keeping, killing, looking, operators, refusing, staleness};
+use crate::rig::mariadb::MariaDb;
 
 /// A store in a place of its own.
 pub struct Subject {
@@ -58,4 +59,11 @@ async fn run(place: impl Fn(&str) -> Place) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn sqlite_conforms() {
     run(|_| Place::sqlite()).await;
+}
+
+/// All cases share one server; each has a database of its own.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn mariadb_conforms() {
+    let server = Arc::new(MariaDb::start());
+    run(|case| Place::mysql(&server, case)).await;
 }

@@ -1,0 +1,170 @@
+//! The task buffer in a MySQL or MariaDB database: one writer that groups commits, a pool of
+//! connections for reading.
+
+mod batch;
+mod connect;
+mod doubt;
+mod kill;
+mod lookup;
+mod operator;
+mod rejections;
+mod schema;
+mod statement;
+mod writer;
+
+use async_trait::async_trait;
+use jiff::Timestamp;
+use mysql_async::Pool;
+
+use super::{
+    BufferError, Dossier, Kill, KnownJob, ListFilter, Lookup, MysqlUrl, OpenError, Options,
+    StoreRequest, Stored, TaskBuffer,
+};
+use crate::job::{Attempt, JobId, Owner, Record, RecordId};
+use connect::{Server, max_packet, open_error};
+use writer::Writer;
+
+pub(super) use schema::{migrate, plan};
+
+/// The smallest `max_allowed_packet` that makes sense, in bytes.
+const MIN_PACKET: usize = 1 << 20;
+
+/// The task buffer in a MySQL or MariaDB database.
+pub struct MysqlBuffer {
+    server: Server,
+    /// For reading.
+    pool: Pool,
+    /// `None`: opened for reading only.
+    writer: Option<Writer>,
+}
+
+impl MysqlBuffer {
+    /// Connects for reading and writing.
+    pub async fn open(url: &MysqlUrl, options: &Options) -> Result<Self, OpenError> {
+        let (server, packet) = reach(url, options, options.migrate).await?;
+        Ok(Self {
+            pool: server.pool(),
+            writer: Some(Writer::start(server.clone(), packet)),
+            server,
+        })
+    }
+
+    /// Connects for reading.
+    pub async fn open_for_reading(url: &MysqlUrl, options: &Options) -> Result<Self, OpenError> {
+        let (server, _) = reach(url, options, false).await?;
+        Ok(Self {
+            pool: server.pool(),
+            writer: None,
+            server,
+        })
+    }
+
+    fn writer(&self) -> Result<&Writer, BufferError> {
+        let closed = || BufferError::Unreachable("it was opened for reading only".to_owned());
+        self.writer.as_ref().ok_or_else(closed)
+    }
+}
+
+/// The server and its largest packet, once the schema is as it must be.
+async fn reach(
+    url: &MysqlUrl,
+    options: &Options,
+    migrate: bool,
+) -> Result<(Server, usize), OpenError> {
+    let server = Server::new(url, options).await?;
+    let mut conn = server.connect().await.map_err(|why| open_error(&why))?;
+    schema::bring_up_to_date(&server, &mut conn, &url.database, migrate).await?;
+    let packet = max_packet(&mut conn)
+        .await
+        .map_err(|why| open_error(&why))?;
+    connect::disconnect(conn, server.limit).await;
+    if packet < MIN_PACKET {
+        return Err(OpenError::Invalid(format!(
+            "the server's max_allowed_packet is {packet} bytes; set it to 16M or more"
+        )));
+    }
+    Ok((server, packet))
+}
+
+#[async_trait]
+impl TaskBuffer for MysqlBuffer {
+    async fn store(&self, request: StoreRequest) -> Result<Vec<Stored>, BufferError> {
+        self.writer()?.store(request).await
+    }
+
+    async fn find_jobs(
+        &self,
+        owner: &Owner,
+        jobs: &[(JobId, Option<Attempt>)],
+    ) -> Result<Vec<Lookup<KnownJob>>, BufferError> {
+        let mut conn = self.server.take(&self.pool).await?;
+        lookup::find_jobs(&mut conn, owner, jobs)
+            .await
+            .map_err(|why| connect::error(&why))
+    }
+
+    async fn find_records(
+        &self,
+        owner: &Owner,
+        records: &[(JobId, RecordId)],
+    ) -> Result<Vec<Lookup<Record>>, BufferError> {
+        let mut conn = self.server.take(&self.pool).await?;
+        lookup::find_records(&mut conn, owner, records)
+            .await
+            .map_err(|why| connect::error(&why))
+    }
+
+    async fn remember_rejected(
+        &self,
+        owner: &Owner,
+        jobs: &[(JobId, Option<Attempt>)],
+        at: Timestamp,
+        forget_before: Timestamp,
+    ) -> Result<Vec<bool>, BufferError> {
+        let rejection = rejections::Rejection {
+            owner: owner.clone(),
+            jobs: jobs.to_vec(),
+            at,
+            forget_before,
+        };
+        self.writer()?.remember(rejection).await
+    }
+
+    async fn kill(
+        &self,
+        owner: &Owner,
+        records: &[(JobId, RecordId)],
+        at: Timestamp,
+    ) -> Result<Vec<Lookup<Kill>>, BufferError> {
+        let wish = kill::Wish {
+            owner: owner.clone(),
+            records: records.to_vec(),
+            at,
+        };
+        self.writer()?.kill(wish).await
+    }
+
+    async fn list(&self, filter: &ListFilter) -> Result<Vec<Record>, BufferError> {
+        let mut conn = self.server.take(&self.pool).await?;
+        operator::list(&mut conn, filter)
+            .await
+            .map_err(|why| connect::error(&why))
+    }
+
+    async fn show(&self, id: RecordId) -> Result<Lookup<Dossier>, BufferError> {
+        let mut conn = self.server.take(&self.pool).await?;
+        operator::show(&mut conn, id).await
+    }
+
+    async fn unfinished_owners(&self) -> Result<Vec<(Owner, u64)>, BufferError> {
+        let mut conn = self.server.take(&self.pool).await?;
+        operator::unfinished_owners(&mut conn).await
+    }
+
+    async fn ping(&self) -> Result<(), BufferError> {
+        let mut conn = self.server.take(&self.pool).await?;
+        operator::ping(&mut conn)
+            .await
+            .map_err(|why| connect::error(&why))
+    }
+}

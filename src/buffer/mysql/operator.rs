@@ -1,0 +1,109 @@
+//! Operators' questions.
+
+use jiff::Timestamp;
+use mysql_async::prelude::Queryable;
+use mysql_async::{Conn, Params, Result, Row, Value};
+
+use super::connect::error;
+use super::lookup::job_row;
+use super::statement::read;
+use crate::buffer::row::{self, JOB_COLUMNS};
+use crate::buffer::{BufferError, Dossier, ListFilter, Lookup};
+use crate::job::{Event, JobId, Owner, Record, RecordId};
+
+pub(super) async fn list(conn: &mut Conn, filter: &ListFilter) -> Result<Vec<Record>> {
+    let mut conditions = vec!["TRUE"];
+    let mut parameters: Vec<Value> = Vec::new();
+    let mut narrow = |condition, value: Option<Value>| {
+        if let Some(value) = value {
+            conditions.push(condition);
+            parameters.push(value);
+        }
+    };
+    narrow(
+        "owner = ?",
+        filter
+            .owner
+            .as_ref()
+            .map(|owner| Owner::as_str(owner).into()),
+    );
+    narrow(
+        "job_id = ?",
+        filter
+            .job_id
+            .as_ref()
+            .map(|job_id| JobId::as_str(job_id).into()),
+    );
+    narrow("state = ?", filter.state.as_deref().map(Value::from));
+    narrow(
+        "accepted_at >= ?",
+        filter.since.map(|since| since.as_microsecond().into()),
+    );
+    parameters.push(filter.limit.into());
+    let query = format!(
+        "SELECT {JOB_COLUMNS} FROM jobs WHERE {} ORDER BY id DESC LIMIT ?",
+        conditions.join(" AND ")
+    );
+    let rows: Vec<Row> = conn.exec(query, Params::Positional(parameters)).await?;
+    let rows = rows.into_iter().map(job_row).collect::<Result<Vec<_>>>()?;
+    Ok(row::readable(&rows))
+}
+
+pub(super) async fn show(
+    conn: &mut Conn,
+    id: RecordId,
+) -> std::result::Result<Lookup<Dossier>, BufferError> {
+    let query = format!("SELECT {JOB_COLUMNS} FROM jobs WHERE id = ?");
+    let row: Option<Row> = conn
+        .exec_first(query, (id.get(),))
+        .await
+        .map_err(|why| error(&why))?;
+    let Some(row) = row else {
+        return Ok(Lookup::Absent);
+    };
+    let row = job_row(row).map_err(|why| error(&why))?;
+    let record = row
+        .record()
+        .map_err(|why| BufferError::Corrupt(why.to_string()))?;
+    let query = "SELECT xml FROM payloads WHERE record_id = ?";
+    let payload: Option<Vec<u8>> = conn
+        .exec_first(query, (id.get(),))
+        .await
+        .map_err(|why| error(&why))?;
+    let payload = payload.map(String::from_utf8).transpose();
+    let payload = payload.map_err(|why| BufferError::Corrupt(format!("its payload: {why}")))?;
+    let events = events(conn, id).await.map_err(|why| error(&why))?;
+    Ok(Lookup::Found(row::dossier(record, payload, events)))
+}
+
+async fn events(conn: &mut Conn, id: RecordId) -> Result<Vec<Event>> {
+    let query = "SELECT at, level, code, text FROM events WHERE record_id = ? ORDER BY id";
+    let rows: Vec<Row> = conn.exec(query, (id.get(),)).await?;
+    let event = |row| {
+        let (at, level, code, text): (i64, String, _, _) = read(row)?;
+        Ok(Event {
+            at: Timestamp::from_microsecond(at).unwrap_or_default(),
+            level: row::parse_level(&level),
+            code,
+            text,
+        })
+    };
+    rows.into_iter().map(event).collect()
+}
+
+pub(super) async fn unfinished_owners(
+    conn: &mut Conn,
+) -> std::result::Result<Vec<(Owner, u64)>, BufferError> {
+    let query = format!(
+        "SELECT owner, COUNT(*) FROM jobs WHERE state IN ({}) GROUP BY owner ORDER BY owner",
+        row::unfinished_states()
+    );
+    let rows: Result<Vec<Row>> = conn.query(query).await;
+    let rows = rows.map_err(|why| error(&why))?;
+    let counts = rows.into_iter().map(read);
+    row::owners(counts.collect::<Result<_>>().map_err(|why| error(&why))?)
+}
+
+pub(super) async fn ping(conn: &mut Conn) -> Result<()> {
+    conn.query_drop("SELECT 1 FROM jobs LIMIT 1").await
+}

@@ -1,0 +1,116 @@
+//! Keys that were answered `rejected`, and requests that were sent before that.
+
+use std::collections::HashSet;
+
+use jiff::Timestamp;
+use mysql_async::prelude::Queryable;
+use mysql_async::{Conn, Result, Value};
+
+use super::statement::{Insert, read, select_in};
+use crate::buffer::StoreRequest;
+use crate::buffer::row::attempt_or_all;
+use crate::job::{Attempt, JobId, Owner};
+
+/// How many forgotten rows one question clears away.
+const FORGET_AT_ONCE: u32 = 10_000;
+
+/// Keys that are about to be answered `rejected`.
+pub(super) struct Rejection {
+    pub owner: Owner,
+    pub jobs: Vec<(JobId, Option<Attempt>)>,
+    pub at: Timestamp,
+    pub forget_before: Timestamp,
+}
+
+/// For each request: whether a key of it was answered `rejected` at or after it was sent.
+pub(super) async fn stale(conn: &mut Conn, requests: &[StoreRequest]) -> Result<Vec<bool>> {
+    let mut stale = Vec::with_capacity(requests.len());
+    for request in requests {
+        // What is sent at the end of time was not delayed.
+        let delayed = request.sent_at < Timestamp::MAX;
+        stale.push(delayed && is_stale(conn, request).await?);
+    }
+    Ok(stale)
+}
+
+async fn is_stale(conn: &mut Conn, request: &StoreRequest) -> Result<bool> {
+    let keys: Vec<Value> = request
+        .jobs
+        .iter()
+        .map(|job| job.key.job_id.as_str().into())
+        .collect();
+    let leading = [
+        request.sent_at.as_microsecond().into(),
+        request.owner.as_str().into(),
+    ];
+    let query = "SELECT job_id, attempt FROM rejections
+                 WHERE at >= ? AND owner = ? AND job_id IN ({keys})";
+    let rows = select_in(conn, query, &leading, &keys).await?;
+    let rejected = rows
+        .into_iter()
+        .map(read)
+        .collect::<Result<HashSet<(Vec<u8>, u32)>>>()?;
+    Ok(request.jobs.iter().any(|job| {
+        let name = job.key.job_id.as_str().as_bytes();
+        [0, job.key.attempt.get()]
+            .into_iter()
+            .any(|attempt| rejected.contains(&(name.to_vec(), attempt)))
+    }))
+}
+
+impl Rejection {
+    /// Remembers the keys; for each, whether it still has no record.
+    pub async fn write(&self, conn: &mut Conn, budget: usize) -> Result<Vec<bool>> {
+        let forget = "DELETE FROM rejections WHERE at < ? LIMIT ?";
+        conn.exec_drop(
+            forget,
+            (self.forget_before.as_microsecond(), FORGET_AT_ONCE),
+        )
+        .await?;
+        self.insert().run(conn, budget).await?;
+        let keys: Vec<Value> = self
+            .jobs
+            .iter()
+            .map(|(job_id, _)| job_id.as_str().into())
+            .collect();
+        let query = "SELECT job_id, attempt FROM jobs WHERE owner = ? AND job_id IN ({keys})";
+        let mut there = HashSet::new();
+        for row in select_in(conn, query, &[self.owner.as_str().into()], &keys).await? {
+            let (job_id, attempt): (Vec<u8>, u32) = read(row)?;
+            there.insert((job_id.clone(), 0));
+            there.insert((job_id, attempt));
+        }
+        let is_absent = |(job_id, attempt): &(JobId, _)| {
+            !there.contains(&(
+                job_id.as_str().as_bytes().to_vec(),
+                attempt_or_all(*attempt),
+            ))
+        };
+        Ok(self.jobs.iter().map(is_absent).collect())
+    }
+
+    fn insert(&self) -> Insert {
+        let mut keys: Vec<_> = self
+            .jobs
+            .iter()
+            .map(|(job_id, attempt)| (job_id.as_str(), attempt_or_all(*attempt)))
+            .collect();
+        // Sorted, so that two writers do not lock each other out.
+        keys.sort_unstable();
+        keys.dedup();
+        let at = self.at.as_microsecond();
+        let row = |(job_id, attempt): (&str, u32)| {
+            vec![
+                self.owner.as_str().into(),
+                job_id.into(),
+                attempt.into(),
+                at.into(),
+            ]
+        };
+        Insert {
+            head: "INSERT INTO rejections (owner, job_id, attempt, at)",
+            tail: "ON DUPLICATE KEY UPDATE at = GREATEST(at, VALUES(at))",
+            rows: keys.into_iter().map(row).collect(),
+        }
+    }
+}
