@@ -10,6 +10,8 @@
 
 pub mod bridge;
 pub mod buffer;
+pub mod config;
+pub mod error;
 pub mod job;
 pub mod windmill;
 pub mod xmpp;

@@ -213,16 +213,22 @@ impl Bridge {
             .await;
         let found = answers::each_or_unreachable(found, keys.len());
         let mut data = answers::executor_data(keys, found);
-        let is_rejected = |existence: &Existence| matches!(existence, Existence::Rejected(_));
-        let rejected = data.iter().filter(|entry| is_rejected(&entry.existence));
-        let rejected = rejected
+        // Somebody may have stored one since the look-up.
+        let mut rejected: Vec<_> = data
+            .iter_mut()
+            .filter(|entry| entry.is_rejected())
+            .collect();
+        let keys = rejected
+            .iter()
             .map(|entry| (entry.job_id.clone(), entry.attempt))
             .collect();
-        if !self.remember_rejected(rejected, origin).await {
-            for entry in data
-                .iter_mut()
-                .filter(|entry| is_rejected(&entry.existence))
-            {
+        let confirmed = self
+            .remember_rejected(keys, origin)
+            .await
+            .unwrap_or_default();
+        let mut confirmed = confirmed.into_iter();
+        for entry in &mut rejected {
+            if confirmed.next() != Some(true) {
                 entry.existence = Existence::Unknown;
             }
         }
@@ -279,7 +285,7 @@ impl Bridge {
         let absent = absent
             .map(|(query, _)| (query.job_id.clone(), None))
             .collect();
-        if !self.remember_rejected(absent, origin).await {
+        if self.remember_rejected(absent, origin).await.is_err() {
             for entry in found.iter_mut().filter(|entry| entry.is_absent()) {
                 *entry = Lookup::Unreachable;
             }
@@ -287,15 +293,16 @@ impl Bridge {
         found
     }
 
-    /// Whether these keys may be answered `rejected`: an executeJobs that was sent before this
-    /// answer and arrives after it must be known for what it is.
+    /// Asked before these keys are answered `rejected`: an executeJobs that was sent before the
+    /// answer and arrives after it must be known for what it is. One entry for each key, in
+    /// order: whether there is still no record of it.
     async fn remember_rejected(
         &self,
         keys: Vec<(JobId, Option<Attempt>)>,
         origin: &Origin,
-    ) -> bool {
+    ) -> Result<Vec<bool>, BufferError> {
         if keys.is_empty() {
-            return true;
+            return Ok(Vec::new());
         }
         let now = self.clock.now();
         let forget_before = now
@@ -304,7 +311,7 @@ impl Bridge {
         let remembered = self
             .buffer
             .remember_rejected(&origin.owner, &keys, now, forget_before);
-        self.ask(origin, remembered).await.is_ok()
+        self.ask(origin, remembered).await
     }
 
     /// Bounds a question to the buffer by the request's deadline.

@@ -95,6 +95,14 @@ pub struct DataAnswer {
     pub existence: Existence,
 }
 
+impl DataAnswer {
+    /// Whether it says that the job is not there.
+    #[must_use]
+    pub fn is_rejected(&self) -> bool {
+        matches!(self.existence, Existence::Rejected(_))
+    }
+}
+
 /// See [`DataAnswer`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Existence {

@@ -9,7 +9,9 @@
     missing_docs
 )]
 
+mod bridge;
 mod buffer;
+mod config;
 mod rig;
 mod rig_mariadb;
 mod rig_xmpp;

@@ -1,0 +1,148 @@
+//! Checks that need more than one value, and explanations of what serde found.
+
+use std::collections::HashSet;
+
+use crate::job::Owner;
+use crate::xmpp::Security;
+
+use super::{Config, Supervisor};
+
+/// What is wrong with a key.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Fault {
+    /// Dotted path.
+    pub(super) key: String,
+    pub(super) what: String,
+    pub(super) hint: Option<String>,
+}
+
+/// The least that `xmpp.max_stanza` can be, in bytes: RFC 6120 lets no server go below it.
+const MIN_STANZA: usize = 10_000;
+/// The most that a name may differ from a known one to be taken for a slip of the pen.
+const NEAR_NAME: f64 = 0.75;
+
+pub(super) fn cross_check(config: &Config) -> Result<(), Fault> {
+    let xmpp = &config.xmpp;
+    if xmpp.max_stanza < MIN_STANZA {
+        let what = format!("a server lets through stanzas of {MIN_STANZA} bytes at least");
+        return fault(
+            "xmpp.max_stanza",
+            what,
+            "\"256 KiB\" is what Prosody and ejabberd allow",
+        );
+    }
+    if xmpp.security == Security::Plaintext && xmpp.server.is_none() {
+        let what = "plaintext needs xmpp.server with a loopback address";
+        return fault("xmpp.security", what, "use \"starttls\"");
+    }
+    let bridge = &config.bridge;
+    let numbers = [
+        ("bridge.max_jobs_per_request", bridge.max_jobs_per_request),
+        ("bridge.queue", bridge.queue),
+        ("bridge.max_request", bridge.max_request),
+        ("buffer.pool", config.buffer.pool),
+    ];
+    for (key, number) in numbers {
+        if number == 0 {
+            return fault(key, "must be 1 or more", "leave it out for the default");
+        }
+    }
+    check_supervisors(config)
+}
+
+fn check_supervisors(config: &Config) -> Result<(), Fault> {
+    if config.supervisor.is_empty() {
+        let hint = "add a section [[supervisor]] with its jid";
+        return fault("supervisor", "nobody is configured to hand out jobs", hint);
+    }
+    let mut seen = HashSet::new();
+    for (index, supervisor) in config.supervisor.iter().enumerate() {
+        let key = |name: &str| format!("supervisor.{index}.{name}");
+        let jid = &supervisor.jid;
+        if !seen.insert(jid) {
+            let what = format!("{jid} stands here a second time");
+            return fault(key("jid"), what, "one section for each supervisor");
+        }
+        if jid.to_bare() == config.xmpp.jid.to_bare() {
+            let what = format!("{jid} is the daemon's own account");
+            return fault(
+                key("jid"),
+                what,
+                "give the supervisor an account of its own",
+            );
+        }
+        if let Err(error) = supervisor.owner() {
+            return fault(key("owner"), error.to_string(), "for instance \"prodsys\"");
+        }
+    }
+    Ok(())
+}
+
+impl Supervisor {
+    /// The name under which its jobs are stored.
+    pub fn owner(&self) -> Result<Owner, crate::job::InvalidId> {
+        match &self.owner {
+            Some(owner) => Owner::new(owner),
+            None => Owner::new(self.jid.to_bare().to_string()),
+        }
+    }
+}
+
+fn fault(
+    key: impl Into<String>,
+    what: impl Into<String>,
+    hint: impl Into<String>,
+) -> Result<(), Fault> {
+    Err(Fault {
+        key: key.into(),
+        what: what.into(),
+        hint: Some(hint.into()),
+    })
+}
+
+/// Turns serde's words for a wrong value at a path into ours.
+pub(super) fn explain(path: &str, message: &str) -> Fault {
+    let quoted: Vec<&str> = message.split('`').skip(1).step_by(2).collect();
+    if let ([name, known @ ..], true) = (&*quoted, message.starts_with("unknown field")) {
+        let section = path
+            .strip_suffix(*name)
+            .unwrap_or(path)
+            .trim_end_matches('.');
+        return Fault {
+            key: join(section, name),
+            what: "there is no such key".to_owned(),
+            hint: did_you_mean(name, known),
+        };
+    }
+    if let ([name], true) = (&*quoted, message.starts_with("missing field")) {
+        return Fault {
+            key: join(path, name),
+            what: "is missing, and has no default".to_owned(),
+            hint: None,
+        };
+    }
+    Fault {
+        key: path.to_owned(),
+        what: message.trim_end().to_owned(),
+        hint: None,
+    }
+}
+
+fn join(section: &str, name: &str) -> String {
+    if section.is_empty() {
+        name.to_owned()
+    } else {
+        format!("{section}.{name}")
+    }
+}
+
+fn did_you_mean(name: &str, known: &[&str]) -> Option<String> {
+    let nearness = |candidate: &&str| strsim::jaro_winkler(name, candidate);
+    let nearest = known
+        .iter()
+        .max_by(|a, b| nearness(a).total_cmp(&nearness(b)))?;
+    if nearness(nearest) < NEAR_NAME {
+        return Some(format!("known here: {}", known.join(", ")));
+    }
+    Some(format!("did you mean {nearest:?}?"))
+}

@@ -1,0 +1,75 @@
+//! Secrets: read from files or systemd credentials when they are needed, never kept as settings.
+
+use std::fs::{File, Metadata};
+use std::io::Read;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+use secrecy::SecretString;
+
+use crate::error::{Kind, Report};
+
+use super::{Buffer, Xmpp};
+
+/// The longest secret, in bytes.
+const MAX_BYTES: u64 = 4096;
+/// The rights that make a file readable or writable for everybody.
+const EVERYBODY: u32 = 0o006;
+
+impl Xmpp {
+    /// The account's password.
+    pub fn password(&self) -> Result<SecretString, Report> {
+        let found = find(self.password_file.as_deref(), "xmpp-password");
+        let path = found.ok_or_else(|| {
+            let what = "xmpp.password_file is missing";
+            Report::new(Kind::Configuration, what)
+                .hint("name a file that holds the password, or give systemd LoadCredential=xmpp-password:…")
+        })?;
+        read(&path)
+    }
+}
+
+impl Buffer {
+    /// The store's password, where it has one.
+    pub fn password(&self) -> Result<Option<SecretString>, Report> {
+        let found = find(self.password_file.as_deref(), "buffer-password");
+        found.map(|path| read(&path)).transpose()
+    }
+}
+
+/// The configured file, else the systemd credential where there is one.
+fn find(configured: Option<&Path>, credential: &str) -> Option<PathBuf> {
+    configured.map(Path::to_owned).or_else(|| {
+        let folder = std::env::var_os("CREDENTIALS_DIRECTORY")?;
+        let path = Path::new(&folder).join(credential);
+        path.exists().then_some(path)
+    })
+}
+
+/// Reads a secret; one newline at its end is not part of it.
+pub fn read(path: &Path) -> Result<SecretString, Report> {
+    let shown = path.display();
+    let report = |what: &str| Report::new(Kind::Configuration, format!("{shown}: {what}"));
+    let unreadable = |error| report("the secret cannot be read").because(error);
+    let mut file = File::open(path).map_err(unreadable)?;
+    let metadata = file.metadata().map_err(unreadable)?;
+    if is_open_to_everybody(&metadata) {
+        return Err(report("everybody may read this secret").hint(format!("chmod 600 {shown}")));
+    }
+    let mut text = String::new();
+    let mut limited = file.by_ref().take(MAX_BYTES + 1);
+    limited.read_to_string(&mut text).map_err(unreadable)?;
+    if text.len() as u64 > MAX_BYTES {
+        return Err(report("is longer than 4096 bytes, which no password is"));
+    }
+    let secret = text.strip_suffix('\n').unwrap_or(&text);
+    let secret = secret.strip_suffix('\r').unwrap_or(secret);
+    if secret.is_empty() {
+        return Err(report("the secret is empty"));
+    }
+    Ok(SecretString::from(secret))
+}
+
+fn is_open_to_everybody(metadata: &Metadata) -> bool {
+    metadata.is_file() && metadata.permissions().mode() & EVERYBODY != 0
+}
