@@ -5,6 +5,7 @@ mod carrier;
 pub mod connector;
 pub mod guard;
 mod login;
+pub mod loopback;
 #[allow(dead_code, reason = "the session that uses it is on its way")]
 mod queries;
 pub mod settings;
