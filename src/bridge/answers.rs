@@ -66,7 +66,7 @@ pub(super) fn receipts(mut open: Vec<Receipt>, stored: Vec<Stored>) -> Result<An
             Some(Stored::Duplicate(id)) => ReceiptResult::Duplicate(id),
             Some(Stored::Conflict) => ReceiptResult::Conflict,
             None => {
-                return Err(internal(
+                return Err(incident(
                     "the store answered for fewer jobs than it was given",
                 ));
             }
@@ -307,12 +307,13 @@ pub(super) fn store_fault(error: &BufferError) -> Fault {
                         sent, and may have been given away; nothing was stored";
             Fault::new(FaultCode::Stale, text)
         }
-        BufferError::Corrupt(text) => internal(text),
+        BufferError::Corrupt(text) => incident(text),
     }
 }
 
-/// The supervisor hears a number, the log says what happened under it.
-fn internal(what: &str) -> Fault {
+/// A bug of ours: the supervisor hears a number, the log says what happened under it.
+#[must_use]
+pub fn incident(what: &str) -> Fault {
     let incident: u32 = rand::random();
     tracing::error!(
         incident = format!("{incident:08x}"),

@@ -21,6 +21,7 @@ use crate::windmill::{
     Reply, Request, Style, Submission,
 };
 
+pub use answers::incident;
 pub use room::ReplyRoom;
 
 /// When a supervisor that was told `busy` should come again.
