@@ -10,7 +10,6 @@ use std::time::Duration;
 
 use futures::future::select_ok;
 use futures::{FutureExt, SinkExt, StreamExt};
-use tokio::io::BufStream;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_xmpp::connect::AsyncReadAndWrite;
@@ -22,6 +21,7 @@ use tokio_xmpp::xmlstream::{
 use xmpp_parsers::stream_features::StreamFeatures;
 use xmpp_parsers::{ns, starttls};
 
+use super::guard::{GuardLimits, GuardReport, Guarded};
 use super::login;
 use super::settings::{Server, Settings};
 use super::{srv, tls};
@@ -50,6 +50,14 @@ pub enum ConnectError {
     /// and may get us banned.
     #[error("{0}")]
     Refused(String),
+}
+
+/// A stream that is logged in.
+pub struct Established {
+    /// It has no resource yet.
+    pub connection: Connection,
+    /// What the guard under its parser sees.
+    pub report: GuardReport,
 }
 
 impl Security {
@@ -86,16 +94,17 @@ impl Connector {
     }
 
     /// One try: a stream that is logged in and not yet bound.
-    pub async fn open(&self) -> Result<Connection, ConnectError> {
+    pub async fn open(&self) -> Result<Established, ConnectError> {
         let tcp = self.reach().await?;
         let limits = &self.settings.limits;
-        let (wire, exporter) = match self.settings.security {
-            Security::Plaintext => (boxed(tcp), None),
-            Security::DirectTls => self.secure(tcp).await?,
+        let report = GuardReport::default();
+        let (wire, exporter): (Wire, _) = match self.settings.security {
+            Security::Plaintext => (Box::new(self.guarded(tcp, &report)), None),
+            Security::DirectTls => self.secure(tcp, &report).await?,
             Security::StartTls => {
                 let tcp =
                     within(limits.connect, "STARTTLS", Box::pin(self.ask_for_tls(tcp))).await?;
-                self.secure(tcp).await?
+                self.secure(tcp, &report).await?
             }
         };
         let (stream, features) =
@@ -105,11 +114,12 @@ impl Connector {
                 "the server does not let us bind a resource".into(),
             ));
         }
-        Ok(Connection {
+        let connection = Connection {
             stream,
             features,
             identity: self.settings.jid.clone().into(),
-        })
+        };
+        Ok(Established { connection, report })
     }
 
     async fn reach(&self) -> Result<TcpStream, ConnectError> {
@@ -163,7 +173,7 @@ impl Connector {
 
     async fn ask_for_tls(&self, tcp: TcpStream) -> Result<TcpStream, ConnectError> {
         let stream = initiate_stream(
-            BufStream::new(tcp),
+            self.guarded(tcp, &GuardReport::default()),
             ns::JABBER_CLIENT,
             self.header(),
             self.timeouts(),
@@ -182,14 +192,19 @@ impl Connector {
             .await
             .map_err(broken)?;
         match next_element(&mut stream).await? {
-            XmppStreamElement::Starttls(starttls::Nonza::Proceed(_)) => {
-                Ok(stream.into_inner().into_inner())
-            }
+            XmppStreamElement::Starttls(starttls::Nonza::Proceed(_)) => stream
+                .into_inner()
+                .into_inner()
+                .map_err(|tampered| ConnectError::Refused(tampered.to_string())),
             other => Err(unexpected(&other, "STARTTLS")),
         }
     }
 
-    async fn secure(&self, tcp: TcpStream) -> Result<(Wire, Option<Vec<u8>>), ConnectError> {
+    async fn secure(
+        &self,
+        tcp: TcpStream,
+        report: &GuardReport,
+    ) -> Result<(Wire, Option<Vec<u8>>), ConnectError> {
         let ca_file = self.settings.ca_file.clone();
         let config = tokio::task::spawn_blocking(move || tls::client_config(ca_file.as_deref()))
             .await
@@ -202,7 +217,7 @@ impl Connector {
         )
         .await?;
         let exporter = tls::exporter(&tls);
-        Ok((boxed(tls), exporter))
+        Ok((Box::new(self.guarded(tls, report)), exporter))
     }
 
     async fn log_in(
@@ -217,6 +232,11 @@ impl Connector {
         let pending = fresh.send_header(self.header()).await.map_err(broken)?;
         let (features, stream) = features_of(pending).await?;
         Ok((stream, features))
+    }
+
+    fn guarded<S>(&self, socket: S, report: &GuardReport) -> Guarded<S> {
+        let limits = GuardLimits::for_documents(self.settings.max_request);
+        Guarded::new(socket, limits, report.clone())
     }
 
     fn domain(&self) -> &str {
@@ -312,10 +332,4 @@ fn only_loopback(server: &Server, addresses: &[SocketAddr]) -> Result<(), Connec
             address.ip()
         ))),
     }
-}
-
-fn boxed(
-    socket: impl tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send + 'static,
-) -> Wire {
-    Box::new(BufStream::new(socket))
 }

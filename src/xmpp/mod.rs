@@ -1,16 +1,72 @@
 //! The door to supervisors on Jabber: who may speak, what they said, and the way back.
 
-#[allow(dead_code, reason = "the session that uses it is on its way")]
 mod carrier;
 pub mod connector;
 pub mod guard;
+mod lane;
+mod link;
 mod login;
 pub mod loopback;
-#[allow(dead_code, reason = "the session that uses it is on its way")]
 mod queries;
+mod redial;
+mod roster;
+mod session;
 pub mod settings;
 mod srv;
 mod tls;
+mod wish;
 
-pub use connector::{ConnectError, Connector, Security};
+use std::sync::Arc;
+
+use tokio_util::sync::CancellationToken;
+
+use crate::bridge::Bridge;
+
+pub use connector::{ConnectError, Connector, Established, Security};
 pub use settings::{InvalidServer, Server, Settings, Supervisor, TimeLimits};
+
+/// Keeps the door open until `shutdown`, then answers what is in hand and closes it. An error
+/// closes it by itself.
+///
+/// At log level trace tokio-xmpp prints passwords and payloads: whoever sets up logging caps its
+/// target `tokio_xmpp` at info.
+pub async fn run(
+    settings: Settings,
+    bridge: Arc<Bridge>,
+    shutdown: CancellationToken,
+) -> Result<(), DoorError> {
+    session::Session::new(settings, bridge).run(shutdown).await
+}
+
+/// Connects and logs in once, and leaves again: whether the configuration is right.
+pub async fn try_login(settings: &Settings) -> Result<(), ConnectError> {
+    Connector::new(Arc::new(settings.clone()))
+        .open()
+        .await
+        .map(drop)
+}
+
+/// Why the door closes by itself.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum DoorError {
+    /// The server does not want us, or we not the server, and it never was otherwise.
+    #[error("{0}")]
+    Refused(String),
+    /// The server gave us another resource than the configured one.
+    #[error(
+        "the server bound {bound} and not {wanted}; supervisors would not find us. \
+         Give xmpp.jid a resource that the server allows"
+    )]
+    WrongResource {
+        /// The configured JID.
+        wanted: String,
+        /// The one that was bound.
+        bound: String,
+    },
+    /// Another client takes our resource whenever we have it.
+    #[error(
+        "another client keeps taking our resource on the server; \
+         is a second daemon running with the same xmpp.jid?"
+    )]
+    Conflict,
+}

@@ -30,6 +30,8 @@ pub struct Settings {
     pub allow_plain: bool,
     /// Bytes of the longest stanza that the server lets through.
     pub max_stanza: usize,
+    /// Bytes of the longest document that is read.
+    pub max_request: usize,
     /// Who may speak.
     pub supervisors: Vec<Supervisor>,
     /// Requests that may wait for one owner, then `busy`.
@@ -79,6 +81,8 @@ pub struct TimeLimits {
     pub refused: Duration,
     /// The wait after another client took our resource.
     pub conflict: Duration,
+    /// A session that lived as long after a conflict has got over it.
+    pub undisturbed: Duration,
     /// How long requests in hand may take when the door closes.
     pub drain: Duration,
     /// How long the server may take to say goodbye.
@@ -101,9 +105,10 @@ impl Default for TimeLimits {
                 first: Duration::from_secs(1),
                 longest: Duration::from_mins(1),
             },
-            long_lived: Duration::from_mins(1),
+            long_lived: Duration::from_secs(20),
             refused: Duration::from_mins(5),
             conflict: Duration::from_secs(10),
+            undisturbed: Duration::from_mins(5),
             drain: Duration::from_secs(3),
             goodbye: Duration::from_secs(1),
         }

@@ -19,4 +19,4 @@ mod tidy;
 mod tidy_tracked;
 mod windmill_reading;
 mod windmill_spellings;
-mod xmpp_login;
+mod xmpp;

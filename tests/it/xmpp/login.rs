@@ -5,9 +5,10 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use gristmill::xmpp::{ConnectError, Connector, Security, Server, Settings, TimeLimits};
+use gristmill::xmpp::{
+    ConnectError, Connector, Established, Security, Server, Settings, TimeLimits,
+};
 use rstest::rstest;
-use tokio_xmpp::stanzastream::Connection;
 
 use crate::rig::DOMAIN;
 use crate::rig::ejabberd::Ejabberd;
@@ -25,6 +26,7 @@ fn settings(address: SocketAddr, ca_file: &Path) -> Settings {
         ca_file: Some(ca_file.to_owned()),
         allow_plain: false,
         max_stanza: 262_144,
+        max_request: 4 << 20,
         supervisors: Vec::new(),
         queue: 64,
         limits: TimeLimits::default(),
@@ -35,11 +37,11 @@ fn server_at(address: SocketAddr) -> Server {
     address.to_string().parse().unwrap()
 }
 
-async fn open(settings: Settings) -> Result<Connection, ConnectError> {
+async fn open(settings: Settings) -> Result<Established, ConnectError> {
     Connector::new(Arc::new(settings)).open().await
 }
 
-fn refusal(result: Result<Connection, ConnectError>) -> String {
+fn refusal(result: Result<Established, ConnectError>) -> String {
     match result.err().expect("no way in") {
         ConnectError::Refused(why) => why,
         ConnectError::Unreachable(why) => panic!("not refused, but unreachable: {why}"),

@@ -1,0 +1,236 @@
+//! The queues: one for each owner, whose requests are answered in their order.
+//!
+//! Two stages, so that the next request is read while the one before is in the store. A question
+//! how many jobs are wanted takes a queue of its own, for its answer never waits for the store.
+
+use std::collections::HashMap;
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+
+use futures::FutureExt;
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+use tokio_xmpp::Stanza;
+use tracing::{Instrument, Span, field};
+
+use crate::bridge::{Bridge, Origin, incident};
+use crate::job::Owner;
+use crate::windmill::{CallKind, Reply, Request, peek_kind};
+
+use super::carrier::Letter;
+
+/// A document of more bytes is read on a thread of its own, for it takes milliseconds.
+const LARGE_BYTES: usize = 64 * 1024;
+
+/// Requests of a queue that are read while the one before is answered.
+const READ_AHEAD: usize = 1;
+
+/// A request in a lane.
+pub(super) struct Work {
+    /// What was asked, and the way that the answer takes.
+    pub letter: Letter,
+    /// Where it came from, for the bridge.
+    pub origin: Origin,
+    /// Under which everything about it is logged.
+    span: Span,
+}
+
+/// What became of reading it.
+type Read = (Arc<Work>, Result<Request, Reply>);
+
+/// The queues of all owners.
+pub(super) struct Lanes {
+    bridge: Arc<Bridge>,
+    /// Emptied at shutdown: then every new request is told that we are busy.
+    by_owner: HashMap<Owner, Lane>,
+    /// End by themselves when the lanes are gone and what was in them is answered.
+    tasks: JoinSet<()>,
+}
+
+struct Lane {
+    ordered: mpsc::Sender<Work>,
+    express: mpsc::Sender<Work>,
+}
+
+impl Work {
+    /// A request that has just arrived.
+    pub(super) fn new(letter: Letter, origin: Origin) -> Self {
+        let span = tracing::info_span!(
+            "request",
+            supervisor = %letter.from(),
+            owner = %origin.owner,
+            call = field::Empty,
+            id = field::Empty,
+            jobs = field::Empty,
+            outcome = field::Empty,
+            duration_ms = field::Empty,
+        );
+        Self {
+            letter,
+            origin,
+            span,
+        }
+    }
+}
+
+impl Lanes {
+    /// Empty queues of this length for these owners; answers go to `replies`.
+    pub(super) fn start(
+        owners: impl IntoIterator<Item = Owner>,
+        queue: usize,
+        bridge: &Arc<Bridge>,
+        replies: &mpsc::Sender<Stanza>,
+    ) -> Self {
+        let mut tasks = JoinSet::new();
+        let mut by_owner = HashMap::new();
+        for owner in owners {
+            by_owner
+                .entry(owner)
+                .or_insert_with(|| Lane::start(queue, bridge, replies, &mut tasks));
+        }
+        Self {
+            bridge: bridge.clone(),
+            by_owner,
+            tasks,
+        }
+    }
+
+    /// Queues a request; the answer of one that cannot be queued.
+    pub(super) fn submit(&self, work: Work) -> Option<Stanza> {
+        let work = match self.by_owner.get(&work.origin.owner) {
+            Some(lane) => lane.submit(work)?,
+            None => work,
+        };
+        let reply = self.bridge.busy(work.letter.document(), &work.origin);
+        let _in_span = work.span.enter();
+        finish(&self.bridge, &work, &reply)
+    }
+
+    /// From now on nothing is queued.
+    pub(super) fn close(&mut self) {
+        self.by_owner.clear();
+    }
+
+    /// Waits, after [`close`](Self::close), until everything is answered.
+    pub(super) async fn finished(&mut self) {
+        while self.tasks.join_next().await.is_some() {}
+    }
+}
+
+impl Lane {
+    fn start(
+        queue: usize,
+        bridge: &Arc<Bridge>,
+        replies: &mpsc::Sender<Stanza>,
+        tasks: &mut JoinSet<()>,
+    ) -> Self {
+        let mut stages = || {
+            let (sender, waiting) = mpsc::channel(queue.max(1));
+            let (reader, read) = mpsc::channel(READ_AHEAD);
+            tasks.spawn(read_all(waiting, reader, bridge.clone()));
+            tasks.spawn(answer_all(read, replies.clone(), bridge.clone()));
+            sender
+        };
+        Self {
+            ordered: stages(),
+            express: stages(),
+        }
+    }
+
+    /// Gives the request back when there is no room for it.
+    fn submit(&self, work: Work) -> Option<Work> {
+        let queue = match peek_kind(work.letter.document()) {
+            Some(CallKind::NumJobsWanted) => &self.express,
+            _ => &self.ordered,
+        };
+        queue
+            .try_send(work)
+            .err()
+            .map(mpsc::error::TrySendError::into_inner)
+    }
+}
+
+async fn read_all(
+    mut waiting: mpsc::Receiver<Work>,
+    read: mpsc::Sender<Read>,
+    bridge: Arc<Bridge>,
+) {
+    while let Some(work) = waiting.recv().await {
+        let work = Arc::new(work);
+        let request = read_one(&bridge, &work).await;
+        if read.send((work, request)).await.is_err() {
+            return;
+        }
+    }
+}
+
+async fn read_one(bridge: &Arc<Bridge>, work: &Arc<Work>) -> Result<Request, Reply> {
+    let (reader, document) = (bridge.clone(), work.clone());
+    let read = move || {
+        let _in_span = document.span.enter();
+        let text = document.letter.document();
+        tracing::debug!(document = text, "received");
+        reader.read(text, &document.origin)
+    };
+    let request = if work.letter.document().len() > LARGE_BYTES {
+        tokio::task::spawn_blocking(read).await.ok()
+    } else {
+        std::panic::catch_unwind(AssertUnwindSafe(read)).ok()
+    };
+    request.unwrap_or_else(|| {
+        let call = peek_kind(work.letter.document());
+        let fault = work.span.in_scope(|| incident("reading it panicked"));
+        Err(bridge.fault(call, work.origin.stanza_id.clone(), fault))
+    })
+}
+
+async fn answer_all(
+    mut read: mpsc::Receiver<Read>,
+    replies: mpsc::Sender<Stanza>,
+    bridge: Arc<Bridge>,
+) {
+    while let Some((work, request)) = read.recv().await {
+        let answered = async {
+            let reply = match request {
+                Ok(request) => answer_one(&bridge, &work, request).await,
+                Err(reply) => reply,
+            };
+            finish(&bridge, &work, &reply)
+        };
+        if let Some(stanza) = answered.instrument(work.span.clone()).await
+            && replies.send(stanza).await.is_err()
+        {
+            return;
+        }
+    }
+}
+
+async fn answer_one(bridge: &Bridge, work: &Work, request: Request) -> Reply {
+    let (call, id) = (request.call.kind(), request.id.clone());
+    work.span.record("jobs", request.call.job_count());
+    let answer = AssertUnwindSafe(bridge.answer(request, &work.origin)).catch_unwind();
+    answer
+        .await
+        .unwrap_or_else(|_| bridge.fault(Some(call), id, incident("answering it panicked")))
+}
+
+/// Logs a request's end; the stanza that tells its sender, if it is to be told.
+fn finish(bridge: &Bridge, work: &Work, reply: &Reply) -> Option<Stanza> {
+    let span = &work.span;
+    span.record("call", reply.call.map_or("unknown", CallKind::name));
+    span.record("id", reply.in_reply_to.as_deref().unwrap_or_default());
+    span.record(
+        "outcome",
+        reply
+            .content
+            .as_ref()
+            .map_or_else(|fault| fault.code.name(), |_| "answered"),
+    );
+    let taken = work.origin.arrived.elapsed();
+    span.record(
+        "duration_ms",
+        u64::try_from(taken.as_millis()).unwrap_or(u64::MAX),
+    );
+    tracing::info!("answered");
+    work.letter.answer(reply, bridge)
+}

@@ -1,0 +1,343 @@
+//! The line to the server: an unsplit stanza stream that is dialled again whenever it breaks.
+//!
+//! tokio-xmpp's stream loses wake-ups when it is split, so one task owns it. That task must never
+//! wait for room in the stream's queue, for it may be the one that has to make the room: it sends
+//! only what fits, by counting what the stream has not yet written.
+
+use std::collections::VecDeque;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use futures::{FutureExt, StreamExt};
+use tokio::sync::mpsc;
+use tokio::task::unconstrained;
+use tokio::time::{Duration, Instant, sleep, sleep_until, timeout};
+use tokio_xmpp::Stanza;
+use tokio_xmpp::stanzastream::{Event, StanzaStage, StanzaStream, StanzaToken, StreamEvent};
+use xmpp_parsers::iq::Iq;
+use xmpp_parsers::jid::{BareJid, Jid};
+use xmpp_parsers::ping::Ping;
+
+use super::DoorError;
+use super::connector::{ConnectError, Connector, Established};
+use super::redial::Redial;
+use super::settings::Settings;
+use super::wish::{self, Wish, Wishes};
+
+/// Stanzas that wait in the stream in each direction. What is in there is acknowledged to the
+/// server before it is dealt with, so it is lost when the process is killed: kept short.
+const QUEUE_DEPTH: usize = 16;
+
+/// The ID of the question whether a resumed session lives.
+const PROBE_ID: &str = "gristmill-probe";
+
+type Dialling = Pin<Box<dyn Future<Output = Result<Established, ConnectError>> + Send>>;
+
+/// What the session hears of the line.
+#[derive(Debug)]
+pub(super) enum LinkEvent {
+    /// A new session: whatever the server knew of us is gone.
+    Fresh,
+    /// Somebody says something.
+    Stanza(Box<Stanza>),
+}
+
+/// How far the current stream is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    /// No connection.
+    Down,
+    /// Connected; the resource must be bound by then.
+    Binding(Instant),
+    /// Bound by resumption, and nothing came in since; something must by then. Prosody at times
+    /// resumes into a session that is dead, and would do so again.
+    Resumed(Instant),
+    /// Bound.
+    Up,
+}
+
+/// A connection that was handed to the stream.
+struct Call {
+    since: Instant,
+    report: super::guard::GuardReport,
+}
+
+/// The line to the server.
+pub(super) struct Link {
+    settings: Arc<Settings>,
+    connector: Connector,
+    redial: Redial,
+    /// How long to wait before the next try.
+    wait: Duration,
+    /// Why the last try failed; said once.
+    complaint: Option<ConnectError>,
+    stream: StanzaStream,
+    wishes: Wishes,
+    wish: Option<Wish>,
+    dialling: Option<Dialling>,
+    state: State,
+    call: Option<Call>,
+    /// What the stream has not written yet.
+    unwritten: VecDeque<StanzaToken>,
+    /// Answers of the lanes.
+    outgoing: mpsc::Receiver<Stanza>,
+    /// Words of the session itself; they go first.
+    direct: VecDeque<Stanza>,
+}
+
+impl Link {
+    /// A line that is down; [`next`](Self::next) keeps it.
+    pub(super) fn new(settings: Arc<Settings>, outgoing: mpsc::Receiver<Stanza>) -> Self {
+        let (stream, wishes) = Wishes::of_new_stream(QUEUE_DEPTH);
+        Self {
+            connector: Connector::new(settings.clone()),
+            redial: Redial::new(settings.limits),
+            settings,
+            wait: Duration::ZERO,
+            complaint: None,
+            stream,
+            wishes,
+            wish: None,
+            dialling: None,
+            state: State::Down,
+            call: None,
+            unwritten: VecDeque::with_capacity(QUEUE_DEPTH),
+            outgoing,
+            direct: VecDeque::new(),
+        }
+    }
+
+    /// Sends a stanza as soon as there is a line and room on it.
+    pub(super) fn send(&mut self, stanza: impl Into<Stanza>) {
+        self.direct.push_back(stanza.into());
+    }
+
+    /// Whether stanzas can be exchanged.
+    pub(super) fn is_up(&self) -> bool {
+        matches!(self.state, State::Up | State::Resumed(_))
+    }
+
+    /// Keeps the line, writes what is to be sent, and waits for the next event. May be dropped at
+    /// any time and called again.
+    pub(super) async fn next(&mut self) -> Result<LinkEvent, DoorError> {
+        loop {
+            let room = self.write_direct();
+            // With much of our own to say nothing is read that would provoke more, except where
+            // the line is broken, for then nothing is written either.
+            let listen = self.direct.len() < QUEUE_DEPTH || self.wish.is_some();
+            let deadline = match self.state {
+                State::Binding(by) | State::Resumed(by) => Some(by),
+                State::Down | State::Up => None,
+            };
+            tokio::select! {
+                event = self.stream.next(), if listen => {
+                    if let Some(event) = self.on_event(event)? {
+                        return Ok(event);
+                    }
+                }
+                Some(wish) = self.wishes.next(), if self.wish.is_none() => self.on_wish(wish),
+                result = arrival(&mut self.dialling) => self.on_dialled(result)?,
+                Some(stanza) = self.outgoing.recv(), if room => self.write(stanza),
+                () = written(self.unwritten.front_mut()) => {}
+                () = until(deadline) => self.on_deadline()?,
+            }
+        }
+    }
+
+    /// Says goodbye: writes what is left, if it can be, and closes the stream.
+    pub(super) async fn close(mut self, limit: Duration) {
+        self.wish.take().into_iter().for_each(wish::release);
+        if !self.is_up() {
+            return;
+        }
+        while let Ok(stanza) = self.outgoing.try_recv() {
+            self.direct.push_back(stanza);
+        }
+        let goodbye = async move {
+            for stanza in self.direct {
+                self.stream.send(Box::new(stanza)).await;
+            }
+            self.stream.close().await;
+        };
+        let _ = timeout(limit, goodbye).await;
+    }
+
+    fn on_event(&mut self, event: Option<Event>) -> Result<Option<LinkEvent>, DoorError> {
+        match event {
+            Some(Event::Stanza(stanza)) => {
+                if self.is_up() {
+                    self.state = State::Up;
+                }
+                return Ok(Some(LinkEvent::Stanza(Box::new(stanza))));
+            }
+            Some(Event::Stream(StreamEvent::Reset { bound_jid, .. })) => {
+                self.on_bound(&bound_jid)?;
+                return Ok(Some(LinkEvent::Fresh));
+            }
+            Some(Event::Stream(StreamEvent::Resumed)) => self.on_resumed(),
+            Some(Event::Stream(StreamEvent::Suspended)) => self.on_suspended()?,
+            None => {
+                tracing::error!("the XMPP stream ended by itself; beginning a new one");
+                self.on_suspended()?;
+                self.start_over();
+            }
+        }
+        Ok(None)
+    }
+
+    fn on_bound(&mut self, bound: &Jid) -> Result<(), DoorError> {
+        if *bound != self.settings.jid {
+            return Err(DoorError::WrongResource {
+                wanted: self.settings.jid.to_string(),
+                bound: bound.to_string(),
+            });
+        }
+        tracing::info!(jid = %bound, "online");
+        self.state = State::Up;
+        Ok(())
+    }
+
+    fn on_resumed(&mut self) {
+        tracing::info!("online again, the session goes on");
+        self.state = State::Resumed(Instant::now() + self.settings.limits.response);
+        let server = BareJid::from_parts(None, self.settings.jid.domain());
+        self.send(Iq::from_get(PROBE_ID, Ping).with_to(server.into()));
+    }
+
+    fn on_suspended(&mut self) -> Result<(), DoorError> {
+        let silent_since_resumption = matches!(self.state, State::Resumed(_));
+        self.hang_up()?;
+        if silent_since_resumption {
+            self.start_over();
+        }
+        self.dial_if_wished();
+        Ok(())
+    }
+
+    fn on_wish(&mut self, wish: Wish) {
+        self.wish = Some(wish);
+        self.dial_if_wished();
+    }
+
+    fn on_dialled(&mut self, result: Result<Established, ConnectError>) -> Result<(), DoorError> {
+        self.dialling = None;
+        match result {
+            Ok(Established { connection, report }) => {
+                self.redial.connected();
+                self.complaint = None;
+                let since = Instant::now();
+                self.call = Some(Call { since, report });
+                self.state = State::Binding(since + self.settings.limits.bind);
+                if let Some(wish) = self.wish.take() {
+                    // A stream that is gone says so by its end.
+                    let _ = wish.send(connection);
+                }
+            }
+            Err(error) => {
+                self.wait = self.redial.after_failure(&error, rand::random())?;
+                self.complain(error);
+                self.dial_if_wished();
+            }
+        }
+        Ok(())
+    }
+
+    fn on_deadline(&mut self) -> Result<(), DoorError> {
+        tracing::warn!(state = ?self.state, "the server says nothing; beginning a new session");
+        self.hang_up()?;
+        self.start_over();
+        Ok(())
+    }
+
+    /// The current connection is no more; decides how long to wait before the next.
+    fn hang_up(&mut self) -> Result<(), DoorError> {
+        self.state = State::Down;
+        let Some(Call { since, report }) = self.call.take() else {
+            return Ok(());
+        };
+        let error = report.take_stream_error().unwrap_or_default();
+        let lived = since.elapsed();
+        let (condition, text) = (error.condition.as_str(), error.text.as_str());
+        tracing::warn!(
+            condition,
+            text,
+            lived_s = lived.as_secs(),
+            "the line to the server broke"
+        );
+        self.wait = self
+            .redial
+            .after_session(lived, condition, rand::random())?;
+        Ok(())
+    }
+
+    fn dial_if_wished(&mut self) {
+        if self.state == State::Down && self.wish.is_some() && self.dialling.is_none() {
+            let (connector, wait) = (self.connector.clone(), self.wait);
+            tracing::debug!(?wait, "connecting");
+            let dialling = async move {
+                sleep(wait).await;
+                connector.open().await
+            };
+            self.dialling = Some(dialling.boxed());
+        }
+    }
+
+    /// Throws the stream away, and with it the session that it would resume.
+    fn start_over(&mut self) {
+        (self.stream, self.wishes) = Wishes::of_new_stream(QUEUE_DEPTH);
+        self.wish.take().into_iter().for_each(wish::release);
+        self.dialling = None;
+        self.unwritten.clear();
+    }
+
+    fn complain(&mut self, error: ConnectError) {
+        if self.complaint.as_ref() == Some(&error) {
+            tracing::debug!(%error, "still not online");
+        } else {
+            tracing::warn!(%error, "not online; trying again");
+            self.complaint = Some(error);
+        }
+    }
+
+    /// Writes words of the session itself; whether there is room for more.
+    fn write_direct(&mut self) -> bool {
+        loop {
+            self.unwritten
+                .retain(|token| token.state() == StanzaStage::Queued);
+            if !self.is_up() || self.unwritten.len() >= QUEUE_DEPTH {
+                return false;
+            }
+            match self.direct.pop_front() {
+                Some(stanza) => self.write(stanza),
+                None => return true,
+            }
+        }
+    }
+
+    /// Hands a stanza to the stream, which has room for it and so takes it at once.
+    fn write(&mut self, stanza: Stanza) {
+        let token = unconstrained(self.stream.send(Box::new(stanza))).now_or_never();
+        self.unwritten.extend(token);
+    }
+}
+
+async fn arrival(dialling: &mut Option<Dialling>) -> Result<Established, ConnectError> {
+    match dialling {
+        Some(dialling) => dialling.await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn written(token: Option<&mut StanzaToken>) {
+    match token {
+        Some(token) => drop(token.wait_for(StanzaStage::Sent).await),
+        None => std::future::pending().await,
+    }
+}
+
+async fn until(deadline: Option<Instant>) {
+    match deadline {
+        Some(deadline) => sleep_until(deadline).await,
+        None => std::future::pending().await,
+    }
+}

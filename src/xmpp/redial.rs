@@ -1,0 +1,155 @@
+//! When to connect again, and when to give up. Pure, with the dice handed in.
+
+use std::time::Duration;
+
+use super::DoorError;
+use super::connector::ConnectError;
+use super::settings::TimeLimits;
+
+/// The stream error of a server that gave our resource to another client.
+pub const CONFLICT: &str = "conflict";
+
+/// What became of our tries so far.
+#[derive(Debug)]
+pub struct Redial {
+    limits: TimeLimits,
+    /// Whether the server ever let us in: what it refuses later may be its own trouble.
+    let_in: bool,
+    /// Tries in a row that reached nobody.
+    unreachable: u32,
+    /// Sessions in a row that lived briefly.
+    brief: u32,
+    /// Whether the last session was taken from us by another client.
+    conflict: bool,
+}
+
+impl Redial {
+    /// Nothing was tried yet.
+    #[must_use]
+    pub fn new(limits: TimeLimits) -> Self {
+        Self {
+            limits,
+            let_in: false,
+            unreachable: 0,
+            brief: 0,
+            conflict: false,
+        }
+    }
+
+    /// We are logged in.
+    pub fn connected(&mut self) {
+        self.let_in = true;
+        self.unreachable = 0;
+    }
+
+    /// How long to wait after a try that failed.
+    pub fn after_failure(
+        &mut self,
+        error: &ConnectError,
+        dice: f64,
+    ) -> Result<Duration, DoorError> {
+        match error {
+            ConnectError::Unreachable(_) => {
+                self.unreachable = self.unreachable.saturating_add(1);
+                Ok(self.limits.unreachable.wait(self.unreachable, dice))
+            }
+            ConnectError::Refused(why) if !self.let_in => Err(DoorError::Refused(why.clone())),
+            ConnectError::Refused(_) => Ok(self.limits.refused.mul_f64(1.0 + dice / 4.0)),
+        }
+    }
+
+    /// How long to wait after a session that ended, by this stream error; empty if by none.
+    pub fn after_session(
+        &mut self,
+        lived: Duration,
+        stream_error: &str,
+        dice: f64,
+    ) -> Result<Duration, DoorError> {
+        let conflict = stream_error == CONFLICT;
+        if lived >= self.limits.long_lived {
+            self.brief = 0;
+        }
+        let again = self.conflict && lived < self.limits.undisturbed;
+        self.conflict = conflict || again;
+        if conflict && again {
+            return Err(DoorError::Conflict);
+        }
+        self.brief = self.brief.saturating_add(1);
+        let wait = self.limits.brief.wait(self.brief, dice);
+        Ok(if conflict {
+            wait.max(self.limits.conflict.mul_f64(0.5 + dice))
+        } else {
+            wait
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const BRIEF: Duration = Duration::from_millis(100);
+    const LONG: Duration = Duration::from_hours(1);
+
+    fn redial() -> Redial {
+        Redial::new(TimeLimits::default())
+    }
+
+    fn unreachable() -> ConnectError {
+        ConnectError::Unreachable("nobody there".into())
+    }
+
+    #[test]
+    fn an_unreachable_server_is_tried_often_enough_to_be_back_within_ten_seconds() {
+        let mut redial = redial();
+        let waits: Vec<_> = (0..20)
+            .map(|_| redial.after_failure(&unreachable(), 1.0).unwrap())
+            .collect();
+        assert!(waits.is_sorted());
+        assert!(waits.iter().all(|wait| *wait <= Duration::from_secs(5)));
+    }
+
+    #[test]
+    fn sessions_that_live_briefly_are_spread_out_to_a_minute() {
+        let mut redial = redial();
+        let waits: Vec<_> = (0..8)
+            .map(|_| redial.after_session(BRIEF, "", 1.0).unwrap().as_secs())
+            .collect();
+        assert_eq!(waits, [1, 2, 4, 8, 16, 32, 60, 60]);
+        let wait = redial.after_session(LONG, "", 1.0).unwrap();
+        assert_eq!(wait.as_secs(), 1);
+    }
+
+    #[test]
+    fn a_refusal_is_fatal_at_first_and_costs_five_minutes_later() {
+        let refused = ConnectError::Refused("no".into());
+        let mut redial = redial();
+        redial.after_failure(&unreachable(), 0.0).unwrap();
+        assert!(redial.after_failure(&refused, 0.0).is_err());
+        redial.connected();
+        let wait = redial.after_failure(&refused, 0.0).unwrap();
+        assert!(wait >= Duration::from_mins(5));
+    }
+
+    #[test]
+    fn a_conflict_costs_a_wait_and_a_second_one_ends_it() {
+        let mut redial = redial();
+        let wait = redial.after_session(LONG, CONFLICT, 0.0).unwrap();
+        assert!(wait >= Duration::from_secs(5));
+        assert!(redial.after_session(BRIEF, CONFLICT, 0.0).is_err());
+    }
+
+    #[test]
+    fn a_session_between_two_conflicts_forgives_only_when_it_lives() {
+        let mut redial = redial();
+        redial.after_session(LONG, CONFLICT, 0.0).unwrap();
+        redial.after_session(BRIEF, "", 0.0).unwrap();
+        assert!(redial.after_session(BRIEF, CONFLICT, 0.0).is_err());
+
+        let mut redial = self::redial();
+        redial.after_session(LONG, CONFLICT, 0.0).unwrap();
+        redial.after_session(LONG, "", 0.0).unwrap();
+        redial.after_session(LONG, CONFLICT, 0.0).unwrap();
+        redial.after_session(LONG, CONFLICT, 0.0).unwrap();
+    }
+}

@@ -1,0 +1,168 @@
+//! The one task that holds the line: it takes what comes in, decides who may speak, and queues it.
+
+use std::sync::Arc;
+
+use tokio::sync::mpsc;
+use tokio::time::{Instant, sleep};
+use tokio_util::sync::CancellationToken;
+use tokio_xmpp::Stanza;
+use xmpp_parsers::iq::Iq;
+use xmpp_parsers::jid::Jid;
+use xmpp_parsers::message::Message;
+use xmpp_parsers::presence::{Presence, Show};
+
+use crate::bridge::{Bridge, Origin};
+use crate::job::Owner;
+
+use super::DoorError;
+use super::carrier::{Delivery, Letter};
+use super::lane::{Lanes, Work};
+use super::link::{Link, LinkEvent};
+use super::queries;
+use super::roster::{Roster, Strangers};
+use super::settings::Settings;
+
+/// Answers that wait for the line, of all lanes together.
+const REPLIES: usize = 16;
+
+/// Everything about our presence on the server.
+pub(super) struct Session {
+    settings: Arc<Settings>,
+    bridge: Arc<Bridge>,
+    link: Link,
+    lanes: Lanes,
+    roster: Roster,
+    strangers: Strangers,
+}
+
+impl Session {
+    /// One that is not online yet.
+    pub(super) fn new(settings: Settings, bridge: Arc<Bridge>) -> Self {
+        let settings = Arc::new(settings);
+        let (replies, outgoing) = mpsc::channel(REPLIES);
+        let owners = settings.supervisors.iter().map(|peer| peer.owner.clone());
+        Self {
+            link: Link::new(settings.clone(), outgoing),
+            lanes: Lanes::start(owners, settings.queue, &bridge, &replies),
+            roster: Roster::new(settings.supervisors.clone()),
+            strangers: Strangers::default(),
+            bridge,
+            settings,
+        }
+    }
+
+    /// Serves until told to stop, then answers what is in hand.
+    pub(super) async fn run(mut self, shutdown: CancellationToken) -> Result<(), DoorError> {
+        loop {
+            tokio::select! {
+                event = self.link.next() => self.on_event(event?),
+                () = shutdown.cancelled() => break,
+            }
+        }
+        self.drain().await;
+        Ok(())
+    }
+
+    /// New requests are told that we are busy, old ones are answered; then we are gone.
+    async fn drain(mut self) {
+        self.bridge.drain();
+        if self.link.is_up() {
+            self.announce();
+        }
+        self.lanes.close();
+        let limit = sleep(self.settings.limits.drain);
+        tokio::pin!(limit);
+        loop {
+            tokio::select! {
+                event = self.link.next() => match event {
+                    Ok(event) => self.on_event(event),
+                    Err(_) => break,
+                },
+                () = self.lanes.finished() => break,
+                () = &mut limit => {
+                    tracing::warn!("not every request was answered before the end");
+                    break;
+                }
+            }
+        }
+        self.link.send(Presence::unavailable());
+        self.link.close(self.settings.limits.goodbye).await;
+    }
+
+    fn on_event(&mut self, event: LinkEvent) {
+        match event {
+            LinkEvent::Fresh => self.announce(),
+            LinkEvent::Stanza(stanza) => match *stanza {
+                Stanza::Iq(iq) => self.on_iq(&iq),
+                Stanza::Message(message) => self.on_message(message),
+                Stanza::Presence(_) => {}
+            },
+        }
+    }
+
+    /// Tells the server, and whoever may see it, what we are ready for.
+    fn announce(&mut self) {
+        let wanted = self.bridge.jobs_wanted();
+        let mut presence = Presence::available();
+        if wanted == 0 {
+            presence = presence.with_show(Show::Dnd);
+        }
+        presence.set_status("en", format!("ready for {wanted} jobs"));
+        self.link.send(presence);
+    }
+
+    /// Every get and set gets exactly one answer.
+    fn on_iq(&mut self, iq: &Iq) {
+        if matches!(iq, Iq::Result { .. } | Iq::Error { .. }) {
+            return;
+        }
+        if let Some(answer) = queries::answer(iq) {
+            self.link.send(answer);
+            return;
+        }
+        let Some(owner) = self.owner_of(iq.from()) else {
+            self.link.send(queries::unavailable(iq));
+            return;
+        };
+        self.take(Letter::from_iq(iq), owner);
+    }
+
+    fn on_message(&mut self, message: Message) {
+        let Some(owner) = self.owner_of(message.from.as_ref()) else {
+            return;
+        };
+        self.take(Letter::from_message(message), owner);
+    }
+
+    fn take(&mut self, delivery: Delivery, owner: Owner) {
+        match delivery {
+            Delivery::Letter(letter) => self.submit(letter, owner),
+            Delivery::Refused(answer) => self.link.send(*answer),
+            Delivery::Ignored => {}
+        }
+    }
+
+    fn submit(&mut self, letter: Letter, owner: Owner) {
+        let origin = Origin {
+            owner,
+            arrived: Instant::now(),
+            sent_at: letter.sent_at(),
+            stanza_id: letter.stanza_id(),
+            room: letter.room(self.settings.max_stanza),
+        };
+        if let Some(busy) = self.lanes.submit(Work::new(letter, origin)) {
+            self.link.send(busy);
+        }
+    }
+
+    /// Whose jobs this sender may speak of; `None` for a stranger, who is counted. Who has no
+    /// address is our own server.
+    fn owner_of(&mut self, from: Option<&Jid>) -> Option<Owner> {
+        let from = from?;
+        let owner = self.roster.find(from).map(|peer| peer.owner.clone());
+        if owner.is_none() {
+            self.strangers.note(from);
+        }
+        owner
+    }
+}

@@ -1,0 +1,100 @@
+//! A stanza stream's wish for a connection, and how to be rid of it.
+//!
+//! The worker of a stream that is thrown away while it wants a connection ends only once it gets
+//! one, and panics when the wish is dropped. So it is given one that is already closed.
+
+use tokio::sync::{mpsc, oneshot};
+use tokio_xmpp::stanzastream::{Connection, StanzaStream};
+use tokio_xmpp::xmlstream::{StreamHeader, Timeouts, initiate_stream};
+use xmpp_parsers::jid::BareJid;
+use xmpp_parsers::ns;
+
+use super::connector::Wire;
+
+/// Where a stream takes its next connection from.
+pub(super) type Wish = oneshot::Sender<Connection>;
+
+/// What a server says that closes the stream as soon as it is open.
+const OPENED_AND_CLOSED: &[u8] = b"<stream:stream xmlns='jabber:client' \
+    xmlns:stream='http://etherx.jabber.org/streams' version='1.0' id='closed'>\
+    <stream:features><bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'/></stream:features>\
+    </stream:stream>";
+
+/// Where a stream's wishes arrive; none of them is ever dropped.
+pub(super) struct Wishes(mpsc::UnboundedReceiver<Wish>);
+
+impl Wishes {
+    /// A new stream, and its wishes; the first one is there at once.
+    pub(super) fn of_new_stream(queue_depth: usize) -> (StanzaStream, Self) {
+        let (sender, wishes) = mpsc::unbounded_channel();
+        let connector = move |_location, wish| {
+            if let Err(unheard) = sender.send(wish) {
+                release(unheard.0);
+            }
+        };
+        let stream = StanzaStream::new(Box::new(connector), queue_depth);
+        (stream, Self(wishes))
+    }
+
+    /// The next wish; `None` when the stream has ended.
+    pub(super) async fn next(&mut self) -> Option<Wish> {
+        self.0.recv().await
+    }
+}
+
+impl Drop for Wishes {
+    fn drop(&mut self) {
+        self.0.close();
+        while let Ok(wish) = self.0.try_recv() {
+            release(wish);
+        }
+    }
+}
+
+/// Lets the worker of a stream that nobody holds any more come to its end.
+pub(super) fn release(wish: Wish) {
+    let Ok(runtime) = tokio::runtime::Handle::try_current() else {
+        return;
+    };
+    runtime.spawn(async move {
+        if let Some(connection) = closed_connection().await {
+            let _ = wish.send(connection);
+        }
+    });
+}
+
+async fn closed_connection() -> Option<Connection> {
+    let wire: Wire = Box::new(tokio::io::join(OPENED_AND_CLOSED, tokio::io::sink()));
+    let header = StreamHeader::default();
+    let pending = initiate_stream(wire, ns::JABBER_CLIENT, header, Timeouts::tight()).await;
+    let (features, stream) = pending.ok()?.recv_features().await.ok()?;
+    let identity = BareJid::new("closed.invalid").ok()?.into();
+    Some(Connection {
+        stream,
+        features,
+        identity,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use futures::StreamExt;
+
+    #[tokio::test]
+    async fn a_stream_whose_wish_is_released_ends() {
+        let (stream, mut wishes) = Wishes::of_new_stream(16);
+        let wish = wishes.next().await.unwrap();
+        drop(stream);
+        release(wish);
+        // The worker owns the sender of wishes.
+        assert!(wishes.next().await.is_none());
+    }
+
+    #[tokio::test]
+    async fn a_closed_connection_cannot_be_bound() {
+        let mut connection = closed_connection().await.unwrap();
+        assert!(connection.features.can_bind());
+        assert!(matches!(connection.stream.next().await, Some(Err(_))));
+    }
+}

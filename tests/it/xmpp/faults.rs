@@ -1,0 +1,207 @@
+//! What becomes of a door and its callers when a real server or the network fails.
+
+use std::time::{Duration, Instant};
+
+use gristmill::job::policy::Backoff;
+use gristmill::xmpp::{DoorError, Settings};
+use rstest::rstest;
+
+use crate::rig::XmppServer;
+use crate::rig::ejabberd::Ejabberd;
+use crate::rig::gristmill::{ACCOUNTS, EXECUTOR_JID, SUPERVISOR};
+use crate::rig::prosody::Prosody;
+
+use super::door::{Door, settings};
+use super::proxy::Proxy;
+use super::raw::{Raw, is_result, jobs_wanted};
+
+fn started(server: &str) -> Box<dyn XmppServer> {
+    match server {
+        "prosody" => Box::new(Prosody::start_fast(ACCOUNTS)),
+        _ => Box::new(Ejabberd::start_fast(ACCOUNTS)),
+    }
+}
+
+/// How often somebody logged in as the executor, by Prosody's log.
+fn logins(server: &Prosody) -> usize {
+    let log = server.log();
+    log.lines()
+        .filter(|line| line.contains("Authenticated as executor@"))
+        .count()
+}
+
+/// Waits that a test can wait for.
+fn impatient(server: &dyn XmppServer) -> Settings {
+    let mut settings = settings(server);
+    settings.limits.brief = Backoff {
+        first: Duration::from_millis(50),
+        longest: Duration::from_millis(500),
+    };
+    settings
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn back_within_ten_seconds_of_a_killed_prosodys_return() {
+    let mut server = Prosody::start(ACCOUNTS);
+    let door = Door::open(settings(&server)).await;
+    let mut raw = Raw::login(&server, SUPERVISOR, "raw").await;
+    raw.wait_for_executor().await;
+    server.kill();
+    tokio::time::sleep(Duration::from_secs(6)).await;
+    server.start_again();
+    let returned = Instant::now();
+    let mut raw = Raw::login(&server, SUPERVISOR, "raw").await;
+    raw.wait_for_executor().await;
+    assert!(
+        returned.elapsed() < Duration::from_secs(10),
+        "{:?}",
+        returned.elapsed()
+    );
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    assert_eq!(logins(&server), 2, "a log-in for each life of the server");
+    door.close().await;
+}
+
+/// Prosody at times resumes into a session that is dead; ten cuts meet at least one such.
+#[rstest]
+#[case::prosody("prosody")]
+#[case::ejabberd("ejabberd")]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_call_is_answered_though_the_line_is_cut_again_and_again(#[case] server: &str) {
+    let server = started(server);
+    let proxy = Proxy::to(server.as_ref()).await;
+    let mut settings = impatient(&proxy);
+    settings.limits.response = Duration::from_secs(2);
+    let door = Door::open(settings).await;
+    let mut raw = Raw::login(server.as_ref(), SUPERVISOR, "raw").await;
+    raw.wait_for_executor().await;
+    for cut in 0..10 {
+        proxy.cut();
+        let asked = Instant::now();
+        // The one that is asked while the line is down may get lost with it: then ask again.
+        raw.send(&jobs_wanted(&format!("lost-{cut}"))).await;
+        raw.wait_for_executor().await;
+        assert!(
+            asked.elapsed() < Duration::from_secs(10),
+            "{:?}",
+            asked.elapsed()
+        );
+    }
+    assert!(
+        proxy.connections() < 30,
+        "{} connections",
+        proxy.connections()
+    );
+    door.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_that_freezes_is_noticed_and_found_again() {
+    let server = Prosody::start(ACCOUNTS);
+    let proxy = Proxy::to(&server).await;
+    let mut settings = impatient(&proxy);
+    settings.limits.silence = Duration::from_secs(1);
+    settings.limits.response = Duration::from_secs(1);
+    let door = Door::open(settings).await;
+    let mut raw = Raw::login(&server, SUPERVISOR, "raw").await;
+    raw.wait_for_executor().await;
+    server.pause();
+    tokio::time::sleep(Duration::from_secs(4)).await;
+    server.resume();
+    raw.wait_for_executor().await;
+    assert!(proxy.connections() > 1, "the frozen line was given up");
+    door.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_wrong_password_ends_it_at_once() {
+    let server = Prosody::start(ACCOUNTS);
+    let proxy = Proxy::to(&server).await;
+    let mut settings = settings(&proxy);
+    settings.password = "no".to_owned().into();
+    let mut door = Door::open(settings).await;
+    let error = door.end(Duration::from_secs(10)).await.unwrap_err();
+    assert!(matches!(&error, DoorError::Refused(_)), "{error}");
+    assert!(error.to_string().contains("password"), "{error}");
+    assert_eq!(proxy.connections(), 1);
+}
+
+#[rstest]
+#[case::prosody("prosody")]
+#[case::ejabberd("ejabberd")]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_two_doors_with_one_jid_one_gives_up_and_one_stays(#[case] server: &str) {
+    let server = started(server);
+    let proxy = Proxy::to(server.as_ref()).await;
+    let mut settings = settings(&proxy);
+    settings.limits.conflict = Duration::from_secs(1);
+    let mut raw = Raw::login(server.as_ref(), SUPERVISOR, "raw").await;
+    let mut first = Door::open(settings.clone()).await;
+    raw.wait_for_executor().await;
+    let second = Door::open(settings).await;
+    let error = first.end(Duration::from_secs(20)).await.unwrap_err();
+    assert_eq!(error, DoorError::Conflict);
+    raw.wait_for_executor().await;
+    assert!(!second.is_closed());
+    assert!(
+        proxy.connections() <= 5,
+        "{} connections",
+        proxy.connections()
+    );
+    second.close().await;
+}
+
+/// The crate drops a stanza that breaks the rules without a word, so its sender needs a time-out;
+/// all others must not notice.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stanza_that_breaks_the_rules_disturbs_nobody() {
+    let server = Prosody::start(ACCOUNTS);
+    let proxy = Proxy::to(&server).await;
+    let door = Door::open(settings(&proxy)).await;
+    let mut raw = Raw::login(&server, SUPERVISOR, "raw").await;
+    raw.wait_for_executor().await;
+    for broken in [
+        format!("<message to='{EXECUTOR_JID}' type='shout'><body>x</body></message>"),
+        format!("<presence to='{EXECUTOR_JID}' type='asleep'/>"),
+        format!("<message to='{EXECUTOR_JID}' type='error'><body>x</body></message>"),
+    ] {
+        raw.send(&broken).await;
+    }
+    raw.wait_for_executor().await;
+    assert_eq!(proxy.connections(), 1);
+    door.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn ten_thousand_calls_with_many_in_flight_are_all_answered() {
+    const CALLS: usize = 10_000;
+    const IN_FLIGHT: usize = 64;
+    let server = Prosody::start_fast(ACCOUNTS);
+    let proxy = Proxy::to(&server).await;
+    let mut settings = settings(&proxy);
+    settings.queue = IN_FLIGHT;
+    let door = Door::open(settings).await;
+    let mut raw = Raw::login(&server, SUPERVISOR, "raw").await;
+    raw.wait_for_executor().await;
+    for call in 0..CALLS + IN_FLIGHT {
+        if call < CALLS {
+            raw.send(&call_of_many(call)).await;
+        }
+        if let Some(answered) = call.checked_sub(IN_FLIGHT - 1).filter(|done| *done < CALLS) {
+            let answer = raw.answer(&format!("many-{answered}")).await;
+            assert!(is_result(&answer), "{answer}");
+        }
+    }
+    assert_eq!(proxy.connections(), 1);
+    door.close().await;
+}
+
+/// Every other one goes to the store.
+fn call_of_many(call: usize) -> String {
+    let document = if call.is_multiple_of(2) {
+        "<numJobsWanted xmlns='urn:windmill:executor:1'/>"
+    } else {
+        "<getStatus xmlns='urn:windmill:executor:1'><job jobID='7' taskBufferRecordID='9'/></getStatus>"
+    };
+    format!("<iq type='set' id='many-{call}' to='{EXECUTOR_JID}'>{document}</iq>")
+}

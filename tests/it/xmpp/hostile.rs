@@ -1,0 +1,134 @@
+//! Stanzas that no parser survives, sent by an account that may not even speak.
+
+use std::time::{Duration, Instant};
+
+use rstest::rstest;
+
+use crate::rig::XmppServer;
+use crate::rig::ejabberd::Ejabberd;
+use crate::rig::gristmill::{ACCOUNTS, EXECUTOR_JID, STRANGER, SUPERVISOR};
+use crate::rig::prosody::Prosody;
+
+use super::door::{Door, settings};
+use super::proxy::Proxy;
+use super::raw::{Raw, is_result};
+
+/// A call must be answered as fast, whatever was sent before it.
+const PROMPT: Duration = Duration::from_secs(1);
+
+fn nested(levels: usize) -> String {
+    format!(
+        "<x xmlns='urn:x'>{}{}</x>",
+        "<a>".repeat(levels - 1),
+        "</a>".repeat(levels - 1)
+    )
+}
+
+fn attribute(bytes: usize) -> String {
+    format!("<x xmlns='urn:x' a='{}'/>", "a".repeat(bytes))
+}
+
+/// ejabberd 23.01 itself dies of what is nested 5,000 levels deep.
+fn payloads(server: &str) -> Vec<String> {
+    let depths = match server {
+        "prosody" => [5_000, 12_000],
+        _ => [50, 2_000],
+    };
+    let attributes = [9_000, 500_000].map(attribute);
+    depths.map(nested).into_iter().chain(attributes).collect()
+}
+
+fn started(server: &str) -> Box<dyn XmppServer> {
+    match server {
+        "prosody" => Box::new(Prosody::start_fast(ACCOUNTS)),
+        _ => Box::new(Ejabberd::start_fast(ACCOUNTS)),
+    }
+}
+
+/// Waits until all that the stranger sent has reached the door.
+async fn flush(stranger: &mut Raw, id: &str) {
+    stranger
+        .send(&format!(
+            "<iq type='get' id='{id}' to='{EXECUTOR_JID}'><ping xmlns='urn:xmpp:ping'/></iq>"
+        ))
+        .await;
+    assert!(is_result(&stranger.answer(id).await));
+}
+
+async fn answers_promptly(supervisor: &mut Raw, id: &str) {
+    let asked = Instant::now();
+    let answer = supervisor.ask_jobs_wanted(id).await;
+    assert!(is_result(&answer), "{answer}");
+    assert!(asked.elapsed() < PROMPT, "{:?}", asked.elapsed());
+}
+
+#[rstest]
+#[case::prosody("prosody")]
+#[case::ejabberd("ejabberd")]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_next_call_is_answered_at_once_and_on_the_same_stream(#[case] name: &str) {
+    let server = started(name);
+    let proxy = Proxy::to(server.as_ref()).await;
+    let door = Door::open(settings(&proxy)).await;
+    let mut supervisor = Raw::login(server.as_ref(), SUPERVISOR, "raw").await;
+    supervisor.wait_for_executor().await;
+    let mut stranger = Raw::login(server.as_ref(), STRANGER, "raw").await;
+    for (index, payload) in payloads(name).iter().enumerate() {
+        stranger
+            .send(&format!("<message to='{EXECUTOR_JID}'>{payload}</message>"))
+            .await;
+        stranger
+            .send(&format!(
+                "<message to='{EXECUTOR_JID}'><body>x</body>{payload}</message>"
+            ))
+            .await;
+        stranger
+            .send(&format!(
+                "<presence to='{EXECUTOR_JID}'>{payload}</presence>"
+            ))
+            .await;
+        let id = format!("evil-{index}");
+        stranger
+            .send(&format!(
+                "<iq type='set' id='{id}' to='{EXECUTOR_JID}'>{payload}</iq>"
+            ))
+            .await;
+        let answer = stranger.answer(&id).await;
+        assert!(
+            answer.contains("error") && answer.contains("service-unavailable"),
+            "{answer}"
+        );
+        flush(&mut stranger, &format!("ping-{index}")).await;
+        answers_promptly(&mut supervisor, &format!("after-{index}")).await;
+    }
+    assert_eq!(proxy.connections(), 1, "no reconnect");
+    door.close().await;
+}
+
+#[rstest]
+#[case::prosody("prosody")]
+#[case::ejabberd("ejabberd")]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_lay_in_offline_storage_does_no_harm_at_log_in(#[case] name: &str) {
+    let server = started(name);
+    let mut stranger = Raw::login(server.as_ref(), STRANGER, "raw").await;
+    for payload in payloads(name) {
+        stranger
+            .send(&format!(
+                "<message to='executor@grid.test'><body>x</body>{payload}</message>"
+            ))
+            .await;
+    }
+    stranger
+        .send("<iq type='get' id='sync' to='grid.test'><ping xmlns='urn:xmpp:ping'/></iq>")
+        .await;
+    stranger.answer("sync").await;
+    let proxy = Proxy::to(server.as_ref()).await;
+    let door = Door::open(settings(&proxy)).await;
+    let mut supervisor = Raw::login(server.as_ref(), SUPERVISOR, "raw").await;
+    supervisor.wait_for_executor().await;
+    flush(&mut stranger, "ping").await;
+    answers_promptly(&mut supervisor, "after").await;
+    assert_eq!(proxy.connections(), 1, "no reconnect");
+    door.close().await;
+}

@@ -1,0 +1,10 @@
+//! The XMPP door against real servers, and against scripted ones where no real one misbehaves.
+
+mod door;
+mod faults;
+mod hostile;
+mod login;
+mod proxy;
+mod raw;
+mod scripted;
+mod sessions;

@@ -1,0 +1,134 @@
+//! Sessions that no real server can be made to have: bound elsewhere, dead, or refused later.
+
+use std::time::Duration;
+
+use gristmill::xmpp::DoorError;
+
+use crate::rig::gristmill::EXECUTOR_JID;
+
+use super::door::Door;
+use super::scripted::Scripted;
+
+#[tokio::test]
+async fn another_resource_than_the_configured_one_is_fatal() {
+    let server = Scripted::start().await;
+    let mut door = Door::open(server.settings()).await;
+    let mut line = server.log_in().await;
+    line.bind("executor@grid.test/elsewhere").await;
+    line.expect("<enable").await;
+    line.say("<enabled xmlns='urn:xmpp:sm:3' id='1' resume='true'/>")
+        .await;
+    let error = door.end(Duration::from_secs(5)).await.unwrap_err();
+    assert!(matches!(error, DoorError::WrongResource { .. }), "{error}");
+    assert!(
+        error.to_string().contains("executor@grid.test/elsewhere"),
+        "{error}"
+    );
+}
+
+#[tokio::test]
+async fn a_session_that_is_dead_after_its_resumption_is_not_resumed_again() {
+    let server = Scripted::start().await;
+    let mut settings = server.settings();
+    settings.limits.response = Duration::from_secs(2);
+    let door = Door::open(settings).await;
+    let mut line = server.bind("first").await;
+    line.expect("<presence").await;
+    drop(line);
+    let mut line = server.log_in().await;
+    line.expect("previd='first'").await;
+    line.say("<resumed xmlns='urn:xmpp:sm:3' previd='first' h='1'/>")
+        .await;
+    // It reads and says nothing.
+    line.expect("urn:xmpp:ping").await;
+    let mut line = server.bind("second").await;
+    line.expect("<presence").await;
+    drop(line);
+    drop(door);
+}
+
+#[tokio::test]
+async fn a_session_that_breaks_right_after_its_resumption_is_not_resumed_again() {
+    let server = Scripted::start().await;
+    let door = Door::open(server.settings()).await;
+    let mut line = server.bind("first").await;
+    line.expect("<presence").await;
+    drop(line);
+    let mut line = server.log_in().await;
+    line.expect("previd='first'").await;
+    line.say("<resumed xmlns='urn:xmpp:sm:3' previd='first' h='1'/>")
+        .await;
+    line.expect("urn:xmpp:ping").await;
+    drop(line);
+    server.bind("second").await.expect("<presence").await;
+    drop(door);
+}
+
+#[tokio::test]
+async fn a_resumed_session_that_lives_is_resumed_again() {
+    let server = Scripted::start().await;
+    let door = Door::open(server.settings()).await;
+    let mut line = server.bind("first").await;
+    line.expect("<presence").await;
+    drop(line);
+    for _ in 0..2 {
+        let mut line = server.log_in().await;
+        line.expect("previd='first'").await;
+        line.say("<resumed xmlns='urn:xmpp:sm:3' previd='first' h='1'/>")
+            .await;
+        line.expect("urn:xmpp:ping").await;
+        line.say("<iq type='result' id='gristmill-probe' from='grid.test'/>")
+            .await;
+        line.say("<r xmlns='urn:xmpp:sm:3'/>").await;
+        line.expect("<a ").await;
+    }
+    drop(door);
+}
+
+#[tokio::test]
+async fn a_server_that_does_not_bind_is_given_up() {
+    let server = Scripted::start().await;
+    let mut settings = server.settings();
+    settings.limits.bind = Duration::from_millis(300);
+    let door = Door::open(settings).await;
+    let mut line = server.log_in().await;
+    line.expect("</iq>").await;
+    server.bind("second").await.expect("<presence").await;
+    drop(door);
+}
+
+#[tokio::test]
+async fn a_log_in_that_is_refused_later_is_not_repeated_soon() {
+    let server = Scripted::start().await;
+    let door = Door::open(server.settings()).await;
+    let mut line = server.bind("first").await;
+    line.expect("<presence").await;
+    drop(line);
+    server.accept().await.refuse().await;
+    let next = server.accept_within(Duration::from_secs(5)).await;
+    assert!(next.is_none(), "no second try");
+    assert!(!door.is_closed(), "it waits");
+}
+
+#[tokio::test]
+async fn what_a_server_says_when_it_closes_a_stream_does_not_hurry_us() {
+    let server = Scripted::start().await;
+    let door = Door::open(server.settings()).await;
+    let mut tries = 0;
+    let end = tokio::time::Instant::now() + Duration::from_secs(5);
+    while let Some(mut line) = server
+        .accept_within(end.saturating_duration_since(tokio::time::Instant::now()))
+        .await
+    {
+        tries += 1;
+        line.log_in().await;
+        line.bind(EXECUTOR_JID).await;
+        line.say(
+            "<stream:error><policy-violation xmlns='urn:ietf:params:xml:ns:xmpp-streams'/>\
+             </stream:error></stream:stream>",
+        )
+        .await;
+    }
+    assert!((2..=5).contains(&tries), "{tries} tries in five seconds");
+    assert!(!door.is_closed());
+}
