@@ -149,11 +149,8 @@ impl Bridge {
         let text = "too many requests are waiting, or the executor is stopping; nothing was done";
         let mut fault = Fault::new(FaultCode::Busy, text);
         fault.retry_after = Some(BUSY_RETRY_AFTER);
-        self.fault(
-            windmill::peek_kind(document),
-            origin.stanza_id.clone(),
-            fault,
-        )
+        let id = windmill::peek_id(document).or_else(|| origin.stanza_id.clone());
+        self.fault(windmill::peek_kind(document), id, fault)
     }
 
     /// Whether the reply is to be sent on a carrier that does not demand one.

@@ -60,6 +60,12 @@ pub fn peek_kind(document: &str) -> Option<CallKind> {
     envelope::peek(trimmed(document).0).call
 }
 
+/// The `id` of a document's root, from its prolog and its first tag alone.
+#[must_use]
+pub fn peek_id(document: &str) -> Option<String> {
+    envelope::peek(trimmed(document).0).id
+}
+
 fn read(document: &[u8], limits: &Limits, header: &mut Header) -> Result<Call, Problem> {
     if document.len() > limits.max_bytes {
         let text = format!(

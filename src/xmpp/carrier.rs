@@ -166,7 +166,7 @@ impl Letter {
     fn refused(&self, fault: Fault) -> Message {
         let reply = Reply {
             call: windmill::peek_kind(&self.document),
-            in_reply_to: self.stanza_id(),
+            in_reply_to: windmill::peek_id(&self.document).or_else(|| self.stanza_id()),
             content: Err(fault),
         };
         let style = windmill::Style {

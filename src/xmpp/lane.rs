@@ -15,7 +15,7 @@ use tracing::{Instrument, Span, field};
 
 use crate::bridge::{Bridge, Origin, incident};
 use crate::job::Owner;
-use crate::windmill::{CallKind, Reply, Request, peek_kind};
+use crate::windmill::{CallKind, Reply, Request, peek_id, peek_kind};
 
 use super::carrier::Letter;
 
@@ -178,9 +178,10 @@ async fn read_one(bridge: &Arc<Bridge>, work: &Arc<Work>) -> Result<Request, Rep
         std::panic::catch_unwind(AssertUnwindSafe(read)).ok()
     };
     request.unwrap_or_else(|| {
-        let call = peek_kind(work.letter.document());
+        let document = work.letter.document();
+        let id = peek_id(document).or_else(|| work.origin.stanza_id.clone());
         let fault = work.span.in_scope(|| incident("reading it panicked"));
-        Err(bridge.fault(call, work.origin.stanza_id.clone(), fault))
+        Err(bridge.fault(peek_kind(document), id, fault))
     })
 }
 

@@ -391,6 +391,20 @@ async fn no_job_is_wanted_while_draining() {
 }
 
 #[tokio::test]
+async fn who_is_told_busy_is_told_which_request() {
+    let bridge = house().await.bridge;
+    let stanza = Some("stanza".to_owned());
+    let origin = Origin {
+        stanza_id: stanza.clone(),
+        ..origin()
+    };
+    let reply = bridge.busy("<executeJobs id='s-18'><job", &origin);
+    assert_eq!(fault(&reply), FaultCode::Busy);
+    assert_eq!(reply.in_reply_to.as_deref(), Some("s-18"));
+    assert_eq!(bridge.busy("<executeJobs>", &origin).in_reply_to, stanza);
+}
+
+#[tokio::test]
 async fn receipts_can_be_left_out_when_they_say_nothing_new() {
     let quiet = Settings {
         receipts: false,

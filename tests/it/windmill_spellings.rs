@@ -1,7 +1,7 @@
 //! One document in many spellings is one call.
 
 use gristmill::windmill::{
-    Call, CallKind, Limits, ReadError, Request, Submission, peek_kind, read_call, read_job,
+    Call, CallKind, Limits, ReadError, Request, Submission, peek_id, peek_kind, read_call, read_job,
 };
 use rstest::rstest;
 
@@ -219,6 +219,8 @@ fn peeking_looks_no_further_than_the_first_tag() {
         peek_kind(&format!("{start}</nonsense>&&&")),
         Some(CallKind::ExecuteJobs)
     );
+    let named = peek_id("<w:getStatus xmlns:w='urn:windmill:executor:1' a='1' id='a&amp;b'><");
+    assert_eq!(named.as_deref(), Some("a&b"));
     for other in [
         "",
         "<",
@@ -229,5 +231,6 @@ fn peeking_looks_no_further_than_the_first_tag() {
         "<!DOCTYPE a><getStatus/>",
     ] {
         assert_eq!(peek_kind(other), None, "{other}");
+        assert_eq!(peek_id(other), None, "{other}");
     }
 }
