@@ -106,6 +106,13 @@ impl Lanes {
         finish(&self.bridge, &work, &reply)
     }
 
+    /// Waits for a queue to break down, which none ever should.
+    pub(super) async fn broken(&mut self) {
+        if self.tasks.join_next().await.is_none() {
+            std::future::pending::<()>().await;
+        }
+    }
+
     /// From now on nothing is queued.
     pub(super) fn close(&mut self) {
         self.by_owner.clear();

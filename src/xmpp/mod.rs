@@ -69,4 +69,7 @@ pub enum DoorError {
          is a second daemon running with the same xmpp.jid?"
     )]
     Conflict,
+    /// A bug of ours.
+    #[error("a queue of requests broke down; please report this with the log above")]
+    Broken,
 }

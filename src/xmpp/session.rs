@@ -56,6 +56,7 @@ impl Session {
         loop {
             tokio::select! {
                 event = self.link.next() => self.on_event(event?),
+                () = self.lanes.broken() => return Err(DoorError::Broken),
                 () = shutdown.cancelled() => break,
             }
         }

@@ -17,17 +17,21 @@ use super::connector::ConnectError;
 /// Length of RFC 9266's channel binding data, in bytes.
 const EXPORTER_BYTES: usize = 32;
 
+/// Says on a port of many services which one is meant (XEP-0368).
+const ALPN: &[u8] = b"xmpp-client";
+
 /// What the server's certificate is checked by.
 pub fn client_config(ca_file: Option<&Path>) -> Result<Arc<ClientConfig>, ConnectError> {
     let roots = match ca_file {
         Some(file) => roots_of_file(file)?,
         None => roots_of_system()?,
     };
-    let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+    let mut config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
         .with_safe_default_protocol_versions()
         .map_err(|e| ConnectError::Refused(format!("TLS cannot be set up: {e}")))?
         .with_root_certificates(roots)
         .with_no_client_auth();
+    config.alpn_protocols = vec![ALPN.to_vec()];
     Ok(Arc::new(config))
 }
 

@@ -85,6 +85,11 @@ impl Door {
         self.task.as_ref().is_none_or(JoinHandle::is_finished)
     }
 
+    /// Begins to close it.
+    pub fn begin_to_close(&self) {
+        self.shutdown.cancel();
+    }
+
     /// Waits until it closes by itself.
     pub async fn end(&mut self, limit: Duration) -> Result<(), DoorError> {
         let task = self.task.take().expect("an open door");

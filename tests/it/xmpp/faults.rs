@@ -30,6 +30,21 @@ fn logins(server: &Prosody) -> usize {
         .count()
 }
 
+/// An IQ that hands a job over.
+fn execute(id: &str, job: &str) -> String {
+    format!(
+        "<iq type='set' id='{id}' to='{EXECUTOR_JID}'>\
+         <executeJobs xmlns='urn:windmill:executor:1'><job jobID='{job}'>\
+         <transformation><transPath>share/simul.trf</transPath></transformation><jobPars/>\
+         </job></executeJobs></iq>"
+    )
+}
+
+fn record_id(answer: &str) -> &str {
+    let (_, rest) = answer.split_once("taskBufferRecordID='").unwrap();
+    rest.split_once('\'').unwrap().0
+}
+
 /// Waits that a test can wait for.
 fn impatient(server: &dyn XmppServer) -> Settings {
     let mut settings = settings(server);
@@ -46,6 +61,11 @@ async fn back_within_ten_seconds_of_a_killed_prosodys_return() {
     let door = Door::open(settings(&server)).await;
     let mut raw = Raw::login(&server, SUPERVISOR, "raw").await;
     raw.wait_for_executor().await;
+    raw.send(&execute("first", "7")).await;
+    let first = raw.answer("first").await;
+    assert!(first.contains("stored='1'"), "{first}");
+    // The answer to this one may be lost with the server.
+    raw.send(&execute("lost", "8")).await;
     server.kill();
     tokio::time::sleep(Duration::from_secs(6)).await;
     server.start_again();
@@ -57,6 +77,12 @@ async fn back_within_ten_seconds_of_a_killed_prosodys_return() {
         "{:?}",
         returned.elapsed()
     );
+    raw.send(&execute("again", "7")).await;
+    let again = raw.answer("again").await;
+    assert!(again.contains("duplicate='1'"), "{again}");
+    assert_eq!(record_id(&again), record_id(&first));
+    raw.send(&execute("lost-again", "8")).await;
+    assert!(is_result(&raw.answer("lost-again").await));
     tokio::time::sleep(Duration::from_secs(3)).await;
     assert_eq!(logins(&server), 2, "a log-in for each life of the server");
     door.close().await;

@@ -2,9 +2,11 @@
 
 mod door;
 mod faults;
+mod gated;
 mod hostile;
 mod login;
 mod proxy;
+mod queues;
 mod raw;
 mod scripted;
 mod sessions;

@@ -97,6 +97,26 @@ impl Raw {
         self.text.drain(..end).collect()
     }
 
+    /// Waits for all of these texts; gives all that came up to then.
+    pub async fn until_all(&mut self, needles: &[&str]) -> String {
+        for needle in needles {
+            let arrived = timeout(PATIENCE, self.read_until(needle)).await;
+            assert!(arrived.is_ok(), "no {needle:?}, but {:?}", self.text);
+        }
+        std::mem::take(&mut self.text)
+    }
+
+    /// Whether this came and was not asked for yet.
+    pub fn has(&self, text: &str) -> bool {
+        self.text.contains(text)
+    }
+
+    /// The same, after a look at what has come by now.
+    pub async fn has_arrived(&mut self, text: &str) -> bool {
+        while timeout(Duration::ZERO, self.read()).await.is_ok() {}
+        self.has(text)
+    }
+
     async fn read_until(&mut self, needle: &str) {
         let mut from = 0;
         while !self.text[from..].contains(needle) {
