@@ -10,7 +10,9 @@
 
 pub mod bridge;
 pub mod buffer;
+pub mod cli;
 pub mod config;
+pub mod daemon;
 pub mod error;
 pub mod job;
 pub mod windmill;

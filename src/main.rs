@@ -1,3 +1,7 @@
 //! The `gristmill` program: parse, start, map an error to an exit code.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    gristmill::cli::main()
+}

@@ -7,8 +7,6 @@
 
 mod flow;
 mod lexer;
-#[cfg(test)]
-mod properties;
 mod report;
 mod stream;
 mod tag;
@@ -93,10 +91,7 @@ pub struct Guard {
     /// Continuation bytes that were let through at the limit.
     spill: u8,
     /// What the current stanza says, if it is a stream error.
-    error: Option<LastWords>,
-    /// Steps, and bytes that were looked at.
-    #[cfg(test)]
-    work: usize,
+    error: Option<StreamError>,
 }
 
 /// What happens to what comes in.
@@ -120,14 +115,6 @@ enum Kind {
     Stanza,
     /// An element in a stanza.
     Nested,
-}
-
-/// A stream error as far as it has come.
-#[derive(Debug, Default)]
-struct LastWords {
-    condition: Vec<u8>,
-    /// As written.
-    text: Vec<u8>,
 }
 
 /// A stack of names in one allocation.
@@ -197,8 +184,6 @@ impl Guard {
             elements: 0,
             spill: 0,
             error: None,
-            #[cfg(test)]
-            work: 0,
         }
     }
 
@@ -217,10 +202,6 @@ impl Guard {
                 return;
             };
             rest = after;
-            #[cfg(test)]
-            {
-                self.work += 1 + used;
-            }
             self.bytes += used;
             self.handle(event, taken, out);
         }

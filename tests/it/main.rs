@@ -11,6 +11,7 @@
 
 mod bridge;
 mod buffer;
+mod cli;
 mod config;
 mod rig;
 mod rig_mariadb;

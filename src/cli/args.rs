@@ -1,0 +1,233 @@
+//! Every command and flag, once.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use jiff::{SignedDuration, Timestamp};
+use xmpp_parsers::jid::Jid;
+
+use crate::config::{self, DEFAULT_FILE, FileChoice, Sources};
+use crate::error::Report;
+use crate::job::{JobId, Owner, State};
+
+/// Takes jobs from a supervisor over Jabber/XMPP and sees them through
+#[derive(Debug, Parser)]
+#[command(name = "gristmill", version, arg_required_else_help = true)]
+pub(super) struct Arguments {
+    #[command(subcommand)]
+    pub(super) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// Run the daemon, in the foreground; logs go to standard error
+    Serve(Serve),
+    /// Check or show the configuration
+    #[command(subcommand)]
+    Config(Config),
+    /// Send documents as a supervisor would, and print the replies
+    Replay(Replay),
+    /// Look at jobs
+    #[command(subcommand)]
+    Job(Job),
+    /// Bring the store's schema up to date; serve does so at start unless told not to
+    Migrate(Migrate),
+    /// Write a completion script
+    Completions {
+        /// The shell to write it for
+        shell: clap_complete::Shell,
+    },
+    /// Write the man page, or one for each command
+    Man {
+        /// Write one file for each command into this folder
+        #[arg(long = "output", value_name = "FOLDER")]
+        folder: Option<PathBuf>,
+    },
+}
+
+/// Where the configuration comes from.
+#[derive(Clone, Debug, Args)]
+pub(super) struct ConfigSource {
+    #[arg(long, value_name = "FILE", help = format!("The configuration file [default: {DEFAULT_FILE}]"))]
+    pub(super) config: Option<PathBuf>,
+    /// Set one key, over file and environment; may be repeated
+    #[arg(long, value_name = "SECTION.KEY=VALUE", value_parser = assignment)]
+    pub(super) set: Vec<(String, String)>,
+}
+
+impl ConfigSource {
+    pub(super) fn load(&self) -> Result<config::Loaded, Report> {
+        config::load(&Sources {
+            file: self
+                .config
+                .clone()
+                .map_or(FileChoice::Default, FileChoice::Named),
+            flags: self.set.clone(),
+            environment: config::environment(),
+        })
+    }
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Serve {
+    #[command(flatten)]
+    pub(super) source: ConfigSource,
+    /// Fail rather than bring the store's schema up to date
+    #[arg(long)]
+    pub(super) no_migrate: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Config {
+    /// Say whether the configuration is sound; exit code 3 if it is not
+    Check {
+        #[command(flatten)]
+        source: ConfigSource,
+        /// Also try the store and the XMPP log-in
+        #[arg(long)]
+        connect: bool,
+    },
+    /// Print the effective values; secrets are never part of them
+    Show {
+        #[command(flatten)]
+        source: ConfigSource,
+        /// Say where each value came from
+        #[arg(long)]
+        origin: bool,
+        /// Print one JSON object for each value
+        #[arg(long)]
+        json: bool,
+    },
+    /// Print the commented defaults
+    Default,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Replay {
+    /// Documents, folders of them (*.xml, in order of their names), or - for standard input
+    #[arg(required = true, value_name = "PATH")]
+    pub(super) paths: Vec<PathBuf>,
+    #[command(flatten)]
+    pub(super) source: ConfigSource,
+    /// Whose requests these are
+    #[arg(long = "as", value_name = "JID")]
+    pub(super) supervisor: Option<Jid>,
+    /// Where the documents go
+    #[arg(long, value_enum, default_value_t = Via::Bridge)]
+    pub(super) via: Via,
+    /// Compare each reply with NAME.reply.xml beside NAME.xml; exit code 1 if one differs
+    #[arg(long)]
+    pub(super) expect: bool,
+    /// At most so many requests a second
+    #[arg(long, value_name = "N", value_parser = pause_of_rate)]
+    pub(super) rate: Option<Duration>,
+    /// Send everything so many times
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
+    pub(super) repeat: u32,
+    /// Print one JSON object for each reply
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+/// Which way a replayed document goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum Via {
+    /// To the configured store, or without --config to an empty one that is gone afterwards
+    Bridge,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Job {
+    /// List jobs, newest first
+    List(List),
+    /// Show one job: record, history and XML
+    Show {
+        /// The record ID
+        #[arg(value_name = "RECORD")]
+        record: u64,
+        #[command(flatten)]
+        source: ConfigSource,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(super) struct List {
+    #[command(flatten)]
+    pub(super) source: ConfigSource,
+    /// Only jobs in this state
+    #[arg(long, value_parser = state_name)]
+    pub(super) state: Option<String>,
+    /// Only jobs of this owner
+    #[arg(long, value_parser = owner)]
+    pub(super) owner: Option<Owner>,
+    /// Only attempts of this job
+    #[arg(long, value_parser = job_id)]
+    pub(super) job_id: Option<JobId>,
+    /// Only jobs accepted since a time (2026-01-31T12:00:00Z) or for an age (2h)
+    #[arg(long, value_name = "TIME", value_parser = since)]
+    pub(super) since: Option<Since>,
+    /// At most so many
+    #[arg(long, default_value_t = 50, value_name = "N")]
+    pub(super) limit: u32,
+    /// Print one JSON object for each job
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+/// A moment, or how long ago it was.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Since {
+    Time(Timestamp),
+    Age(SignedDuration),
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Migrate {
+    #[command(flatten)]
+    pub(super) source: ConfigSource,
+    /// Print what would be done, and do nothing
+    #[arg(long)]
+    pub(super) plan: bool,
+}
+
+fn assignment(text: &str) -> Result<(String, String), String> {
+    let (key, value) = text
+        .split_once('=')
+        .ok_or("is not of the form section.key=value")?;
+    Ok((key.trim().to_owned(), value.trim().to_owned()))
+}
+
+/// The pause between requests that keeps this rate.
+fn pause_of_rate(text: &str) -> Result<Duration, String> {
+    let rate: f64 = text.parse().map_err(|_| "is not a number")?;
+    Duration::try_from_secs_f64(1.0 / rate).map_err(|_| "must be more than 0".to_owned())
+}
+
+fn since(text: &str) -> Result<Since, String> {
+    if let Ok(time) = text.parse() {
+        return Ok(Since::Time(time));
+    }
+    let neither = "is neither a time (2026-01-31T12:00:00Z) nor an age (2h)";
+    text.parse().map(Since::Age).map_err(|_| neither.to_owned())
+}
+
+fn owner(text: &str) -> Result<Owner, String> {
+    Owner::new(text).map_err(|error| error.why.to_owned())
+}
+
+fn job_id(text: &str) -> Result<JobId, String> {
+    JobId::new(text).map_err(|error| error.why.to_owned())
+}
+
+fn state_name(text: &str) -> Result<String, String> {
+    let mut names: Vec<_> = State::ALL.iter().map(|state| state.name()).collect();
+    names.dedup();
+    if names.contains(&text) {
+        return Ok(text.to_owned());
+    }
+    Err(format!("is none of {}", names.join(", ")))
+}

@@ -1,0 +1,73 @@
+//! The command line: one definition for the parser, the help, the man pages and the completions;
+//! one file for each command.
+
+mod args;
+mod config;
+mod docs;
+mod job;
+mod logging;
+mod migrate;
+mod output;
+mod replay;
+mod serve;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use clap::error::ErrorKind;
+
+use crate::error::{Kind, Report};
+use args::{Arguments, Command};
+use output::Output;
+
+/// Stack of each worker thread, in bytes: twice the default, for XML is read recursively below us.
+const WORKER_STACK: usize = 4 * 1024 * 1024;
+
+/// The whole program: exit codes are decided here and nowhere else.
+#[must_use]
+pub fn main() -> ExitCode {
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) => return usage(&error),
+    };
+    let mut output = Output::standard();
+    match run(arguments.command, &mut output) {
+        Ok(()) => ExitCode::SUCCESS,
+        // Whoever read our output has seen enough.
+        Err(_) if output.is_broken() => ExitCode::SUCCESS,
+        Err(report) => {
+            output.note(&report);
+            report.kind.exit_code()
+        }
+    }
+}
+
+fn usage(error: &clap::Error) -> ExitCode {
+    // A pipe that was closed on us takes the message with it; the exit code still tells.
+    let _ = error.print();
+    match error.kind() {
+        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => ExitCode::SUCCESS,
+        _ => Kind::Usage.exit_code(),
+    }
+}
+
+fn run(command: Command, output: &mut Output) -> Result<(), Report> {
+    match command {
+        Command::Serve(arguments) => in_runtime(serve::run(arguments)),
+        Command::Config(command) => config::run(command, output),
+        Command::Replay(arguments) => in_runtime(replay::run(arguments, output)),
+        Command::Job(command) => in_runtime(job::run(command, output)),
+        Command::Migrate(arguments) => in_runtime(migrate::run(arguments, output)),
+        Command::Completions { shell } => docs::completions(shell, output),
+        Command::Man { folder } => docs::man(folder.as_deref(), output),
+    }
+}
+
+fn in_runtime(command: impl Future<Output = Result<(), Report>>) -> Result<(), Report> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .thread_stack_size(WORKER_STACK)
+        .enable_all()
+        .build()
+        .map_err(|error| Report::new(Kind::Failed, "no threads to work with").because(error))?;
+    runtime.block_on(command)
+}

@@ -1,0 +1,62 @@
+//! Where results and reports go: data to standard output, everything else to standard error.
+
+use std::fmt::Display;
+use std::io::{self, ErrorKind, IsTerminal, Write};
+
+use serde::Serialize;
+
+use crate::error::{Kind, Report};
+
+/// The two standard streams.
+pub(super) struct Output {
+    /// The reader of our output went away: nothing more is to be said, and that is no failure.
+    broken: bool,
+}
+
+impl Output {
+    pub(super) fn standard() -> Self {
+        Self { broken: false }
+    }
+
+    /// Whether somebody looks on.
+    pub(super) fn is_watched() -> bool {
+        io::stderr().is_terminal()
+    }
+
+    /// Whether the reader of our output went away.
+    pub(super) fn is_broken(&self) -> bool {
+        self.broken
+    }
+
+    /// Writes to standard output as it is.
+    pub(super) fn text(&mut self, text: &str) -> Result<(), Report> {
+        let mut out = io::stdout().lock();
+        let written = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+        written.map_err(|error| {
+            self.broken = error.kind() == ErrorKind::BrokenPipe;
+            Report::new(Kind::Failed, "standard output cannot be written").because(error)
+        })
+    }
+
+    /// Writes a line to standard output.
+    pub(super) fn line(&mut self, line: impl Display) -> Result<(), Report> {
+        self.text(&format!("{line}\n"))
+    }
+
+    /// Writes a value as JSON, on a line of its own.
+    pub(super) fn json(&mut self, value: &impl Serialize) -> Result<(), Report> {
+        let json = serde_json::to_string(value).map_err(|error| {
+            Report::new(Kind::Bug, "a result cannot be written as JSON").because(error)
+        })?;
+        self.line(json)
+    }
+
+    /// Says something to the one who looks on. That nobody hears it harms nothing.
+    #[expect(
+        clippy::unused_self,
+        reason = "whoever may speak has the output in hand"
+    )]
+    pub(super) fn note(&self, note: impl Display) {
+        let _ = writeln!(io::stderr(), "{note}");
+    }
+}

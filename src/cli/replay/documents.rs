@@ -1,0 +1,92 @@
+//! The documents to replay: from files, folders and standard input.
+
+use std::fs;
+use std::io::{ErrorKind, Read};
+use std::path::{Path, PathBuf};
+
+use crate::error::{Kind, Report};
+
+/// What stands between a document's name and `.xml` in the file with its expected reply.
+const REPLY_SUFFIX: &str = ".reply.xml";
+
+/// One document, and the reply that is expected where somebody wrote one down.
+pub(super) struct Document {
+    /// Its path as given, or `-`.
+    pub(super) name: String,
+    pub(super) text: Vec<u8>,
+    pub(super) expected: Option<String>,
+}
+
+/// Reads every document: files as given, folders through and through in order of the names.
+pub(super) fn collect(paths: &[PathBuf]) -> Result<Vec<Document>, Report> {
+    let mut documents = Vec::new();
+    for path in paths {
+        if path == Path::new("-") {
+            documents.push(standard_input()?);
+        } else {
+            add(path, &mut documents)?;
+        }
+    }
+    if documents.is_empty() {
+        let report = Report::new(Kind::NotFound, "there is no document to replay");
+        return Err(report.hint("documents are files that end in .xml, but not in .reply.xml"));
+    }
+    Ok(documents)
+}
+
+fn standard_input() -> Result<Document, Report> {
+    let mut text = Vec::new();
+    let read = std::io::stdin().lock().read_to_end(&mut text);
+    read.map_err(|error| unreadable(Path::new("standard input"), error))?;
+    Ok(Document {
+        name: "-".to_owned(),
+        text,
+        expected: None,
+    })
+}
+
+fn add(path: &Path, documents: &mut Vec<Document>) -> Result<(), Report> {
+    if !path.is_dir() {
+        documents.push(read(path)?);
+        return Ok(());
+    }
+    let entries = fs::read_dir(path).and_then(Iterator::collect::<Result<Vec<_>, _>>);
+    let entries = entries.map_err(|error| unreadable(path, error))?;
+    let mut inside: Vec<_> = entries.into_iter().map(|entry| entry.path()).collect();
+    inside.sort();
+    for path in inside
+        .iter()
+        .filter(|path| path.is_dir() || is_document(path))
+    {
+        add(path, documents)?;
+    }
+    Ok(())
+}
+
+fn is_document(path: &Path) -> bool {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    name.ends_with(".xml") && !name.ends_with(REPLY_SUFFIX)
+}
+
+fn read(path: &Path) -> Result<Document, Report> {
+    let text = fs::read(path).map_err(|error| unreadable(path, error))?;
+    let reply = path.with_extension("").with_added_extension("reply.xml");
+    let expected = match fs::read_to_string(&reply) {
+        Ok(expected) => Some(expected),
+        Err(error) if error.kind() == ErrorKind::NotFound => None,
+        Err(error) => return Err(unreadable(&reply, error)),
+    };
+    Ok(Document {
+        name: path.display().to_string(),
+        text,
+        expected,
+    })
+}
+
+fn unreadable(path: &Path, error: std::io::Error) -> Report {
+    Report::new(
+        Kind::NotFound,
+        format!("{}: cannot be read", path.display()),
+    )
+    .because(error)
+}

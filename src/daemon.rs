@@ -1,0 +1,239 @@
+//! Puts the house together: the store behind its gate, the bridge over it, the door before it;
+//! signals and the ordered stop.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::time::sleep;
+use tokio_util::sync::CancellationToken;
+
+use crate::bridge::{self, Bridge};
+use crate::buffer::{self, BufferError, Gate, OpenError, Options, StoreUrl, TaskBuffer};
+use crate::config::{self, Config};
+use crate::error::{Kind, Report};
+use crate::job::Owner;
+use crate::job::policy::Clock;
+use crate::windmill::Limits;
+use crate::xmpp::{self, DoorError};
+
+/// When a store that went away before it said whose jobs it holds is asked again.
+const ORPHAN_CHECK_AGAIN: Duration = Duration::from_secs(1);
+
+/// The wall clock: the one place that reads it.
+pub struct SystemClock;
+
+impl Clock for SystemClock {
+    fn now(&self) -> Timestamp {
+        Timestamp::now()
+    }
+}
+
+/// Runs the daemon until `shutdown`, or until something that time does not heal.
+pub async fn run(
+    config: &Config,
+    migrate: bool,
+    shutdown: CancellationToken,
+) -> Result<(), Report> {
+    let settings = door_settings(config)?;
+    let url = &config.buffer.url;
+    let gate = open_in_background(config, migrate, shutdown.clone())?;
+    let bridge = Bridge::new(gate.clone(), Arc::new(SystemClock), bridge_settings(config));
+    let bridge = Arc::new(bridge);
+    tracing::info!(jid = %config.xmpp.jid, store = %url, "gristmill {} starts", env!("CARGO_PKG_VERSION"));
+
+    let door = xmpp::run(settings, bridge, shutdown.clone());
+    let house = async { door.await.map_err(|error| door_report(config, &error)) };
+    let store = async {
+        gate.opened()
+            .await
+            .map_err(|error| store_report(url, &error))?;
+        refuse_orphans(config, &*gate).await?;
+        std::future::pending().await
+    };
+    tokio::pin!(house);
+    tokio::select! {
+        ended = &mut house => ended,
+        failed = store => {
+            shutdown.cancel();
+            house.await?;
+            failed
+        }
+    }
+}
+
+/// A token that is cancelled by SIGTERM or SIGINT.
+pub fn until_signalled() -> Result<CancellationToken, Report> {
+    let shutdown = CancellationToken::new();
+    for kind in [SignalKind::terminate(), SignalKind::interrupt()] {
+        let mut signals = signal(kind).map_err(|error| {
+            Report::new(Kind::Failed, "signals cannot be listened to").because(error)
+        })?;
+        let shutdown = shutdown.clone();
+        tokio::spawn(async move {
+            signals.recv().await;
+            tracing::info!("asked to stop");
+            shutdown.cancel();
+        });
+    }
+    Ok(shutdown)
+}
+
+/// Opens the store and logs in to the XMPP server, once.
+pub async fn try_connections(config: &Config) -> Result<(), Report> {
+    let url = &config.buffer.url;
+    let opened = buffer::open_for_reading(url, &store_options(&config.buffer)?).await;
+    let store = opened.map_err(|error| store_report(url, &error))?;
+    store
+        .ping()
+        .await
+        .map_err(|error| unanswered(url, &error))?;
+    let settings = door_settings(config)?;
+    xmpp::try_login(&settings).await.map_err(|error| {
+        let what = format!("{}: no log-in to the XMPP server", config.xmpp.jid);
+        Report::new(Kind::Unreachable, what).because(error)
+    })
+}
+
+/// How the store is opened.
+pub fn store_options(buffer: &config::Buffer) -> Result<Options, Report> {
+    Ok(Options {
+        password: buffer.password()?,
+        ca_file: buffer.ca_file.clone(),
+        pool: buffer.pool,
+        timeout: buffer.timeout,
+        migrate: true,
+    })
+}
+
+/// How calls are answered.
+#[must_use]
+pub fn bridge_settings(config: &Config) -> bridge::Settings {
+    let bridge = &config.bridge;
+    bridge::Settings {
+        jobs_wanted: bridge.jobs_wanted,
+        limits: Limits {
+            max_bytes: bridge.max_request,
+            max_jobs: bridge.max_jobs_per_request,
+        },
+        receipts: bridge.receipts,
+        strict: bridge.strict,
+        max_age: bridge.max_age,
+        timeout: config.buffer.timeout,
+    }
+}
+
+fn door_settings(config: &Config) -> Result<xmpp::Settings, Report> {
+    let supervisors = config.supervisor.iter().map(|supervisor| {
+        let owner = supervisor.owner().map_err(|error| {
+            Report::new(Kind::Configuration, format!("{}: {error}", supervisor.jid))
+        })?;
+        Ok(xmpp::Supervisor {
+            jid: supervisor.jid.clone(),
+            owner,
+        })
+    });
+    let xmpp = &config.xmpp;
+    Ok(xmpp::Settings {
+        jid: xmpp.jid.clone(),
+        password: xmpp.password()?,
+        server: xmpp.server.clone(),
+        security: xmpp.security,
+        ca_file: xmpp.ca_file.clone(),
+        allow_plain: xmpp.allow_plain,
+        max_stanza: xmpp.max_stanza,
+        max_request: config.bridge.max_request,
+        supervisors: supervisors.collect::<Result<_, Report>>()?,
+        queue: config.bridge.queue,
+        limits: xmpp::TimeLimits::default(),
+    })
+}
+
+fn open_in_background(
+    config: &Config,
+    migrate: bool,
+    shutdown: CancellationToken,
+) -> Result<Arc<Gate>, Report> {
+    let options = Options {
+        migrate,
+        ..store_options(&config.buffer)?
+    };
+    let url = config.buffer.url.clone();
+    let open = move || {
+        let (url, options) = (url.clone(), options.clone());
+        async move { buffer::open(&url, &options).await }
+    };
+    Ok(Gate::start(open, config.buffer.timeout, shutdown))
+}
+
+/// Jobs that nobody configured may ask for are most likely a mistake in an owner's name.
+async fn refuse_orphans(config: &Config, store: &dyn TaskBuffer) -> Result<(), Report> {
+    if config.buffer.allow_orphans {
+        return Ok(());
+    }
+    let url = &config.buffer.url;
+    let configured = config.supervisor.iter().map(config::Supervisor::owner);
+    let configured: Vec<Owner> = configured.filter_map(Result::ok).collect();
+    let found = loop {
+        match store.unfinished_owners().await {
+            Ok(found) => break found,
+            Err(error) => tracing::debug!(%error, "whose jobs the store holds is not known yet"),
+        }
+        sleep(ORPHAN_CHECK_AGAIN).await;
+    };
+    let orphans = found
+        .into_iter()
+        .filter(|(owner, _)| !configured.contains(owner));
+    let orphans: Vec<_> = orphans
+        .map(|(owner, jobs)| format!("{owner} ({jobs} jobs)"))
+        .collect();
+    if orphans.is_empty() {
+        return Ok(());
+    }
+    let what = format!(
+        "{url}: there are unfinished jobs of owners that no supervisor has: {}",
+        orphans.join(", ")
+    );
+    Err(Report::new(Kind::Configuration, what)
+        .hint("give a [[supervisor]] that owner, or set buffer.allow_orphans = true"))
+}
+
+/// What an operator reads when a store cannot be opened.
+#[must_use]
+pub fn store_report(url: &StoreUrl, error: &OpenError) -> Report {
+    let (kind, hint) = match error {
+        OpenError::Unreachable(_) => (
+            Kind::Unreachable,
+            "is the server running, and buffer.url right?",
+        ),
+        OpenError::Refused(_) => (
+            Kind::Unreachable,
+            "check the user of buffer.url and buffer.password_file",
+        ),
+        OpenError::InUse(_) => (
+            Kind::Conflict,
+            "stop the daemon that has it, or give this one a file of its own",
+        ),
+        OpenError::SchemaTooNew { .. } => (Kind::Failed, "install the newer gristmill"),
+        OpenError::SchemaTooOld { .. } => (Kind::Failed, "run `gristmill migrate`"),
+        OpenError::Invalid(_) => (Kind::Configuration, "check buffer.url"),
+    };
+    Report::new(kind, format!("{url}: the store cannot be opened"))
+        .because(error)
+        .hint(hint)
+}
+
+fn unanswered(url: &StoreUrl, error: &BufferError) -> Report {
+    Report::new(Kind::Unreachable, format!("{url}: no answer")).because(error)
+}
+
+fn door_report(config: &Config, error: &DoorError) -> Report {
+    let kind = match error {
+        DoorError::Refused(_) => Kind::Unreachable,
+        DoorError::WrongResource { .. } => Kind::Configuration,
+        DoorError::Conflict => Kind::Conflict,
+        DoorError::Broken => Kind::Bug,
+    };
+    Report::new(kind, format!("{}: no XMPP session", config.xmpp.jid)).because(error)
+}
