@@ -20,6 +20,7 @@ mod reader;
 mod reply;
 mod reply_reader;
 mod reply_writer;
+pub mod sample;
 mod tokens;
 
 pub use call::{
@@ -32,7 +33,7 @@ pub use error::ReadError;
 pub use fault::{Fault, FaultCode};
 pub use fields::{MAX_FILES, MAX_NAME_CHARS, MAX_PARAMETERS_BYTES};
 pub use job_reader::read_job;
-pub use reader::{Limits, peek_id, peek_kind, read_call};
+pub use reader::{Limits, Outline, outline, peek_id, peek_kind, read_call};
 pub use reply::{
     Answer, Counts, DataAnswer, Existence, FixAnswer, FixResult, KillAnswer, KillResult,
     OutputFile, Reason, Receipt, ReceiptResult, Reply, Status, StatusAnswer, StatusDetail,

@@ -39,19 +39,30 @@ const MAX_UNREADABLE_CHARS: usize = 64;
 /// Errors have the code `malformed`, `invalid`, `unsupported-call` or `too-large`. A job that
 /// cannot be stored is no error: it is [`Submission::Refused`].
 pub fn read_call(document: &[u8], limits: &Limits) -> Result<Request, ReadError> {
-    let mut header = Header::default();
-    match read(document, limits, &mut header) {
-        Ok(call) => Ok(Request {
-            id: header.id,
-            call,
-        }),
-        Err(problem) => {
-            if header.call.is_none() && header.id.is_none() {
-                header = envelope::peek(sound_part(document, problem.at));
-            }
-            Err(problem.located(document, header.call, header.id))
-        }
-    }
+    let read = |text: &str, envelope: Envelope<'_>| build(text, &envelope);
+    let (call, id) = located(document, limits, read)?;
+    Ok(Request { id, call })
+}
+
+/// What a document asks, and where its jobs are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Outline {
+    /// The call.
+    pub call: CallKind,
+    /// The root's `id`.
+    pub id: Option<String>,
+    /// The `<job>` elements, in order, as byte ranges of the document.
+    pub jobs: Vec<Range<usize>>,
+}
+
+/// Looks at a whole document as [`read_call`] does, without building anything of it. What is
+/// wrong within the jobs of an executeJobs is for `read_call` to say.
+pub fn outline(document: &[u8], limits: &Limits) -> Result<Outline, ReadError> {
+    let ((call, jobs), id) = located(document, limits, |_, envelope| {
+        let ranges = envelope.entries.into_iter().map(|entry| entry.range);
+        Ok((envelope.call, ranges.collect()))
+    })?;
+    Ok(Outline { call, id, jobs })
 }
 
 /// The call that a document's root names, from its prolog and its first tag alone.
@@ -66,7 +77,29 @@ pub fn peek_id(document: &str) -> Option<String> {
     envelope::peek(trimmed(document).0).id
 }
 
-fn read(document: &[u8], limits: &Limits, header: &mut Header) -> Result<Call, Problem> {
+/// Reads the envelope, makes something of it, and adds the ID, or to an error its place.
+fn located<T>(
+    document: &[u8],
+    limits: &Limits,
+    make: impl FnOnce(&str, Envelope<'_>) -> Result<T, Problem>,
+) -> Result<(T, Option<String>), ReadError> {
+    let mut header = Header::default();
+    match open(document, limits, &mut header).and_then(|(text, envelope)| make(text, envelope)) {
+        Ok(made) => Ok((made, header.id)),
+        Err(problem) => {
+            if header.call.is_none() && header.id.is_none() {
+                header = envelope::peek(sound_part(document, problem.at));
+            }
+            Err(problem.located(document, header.call, header.id))
+        }
+    }
+}
+
+fn open<'a>(
+    document: &'a [u8],
+    limits: &Limits,
+    header: &mut Header,
+) -> Result<(&'a str, Envelope<'a>), Problem> {
     if document.len() > limits.max_bytes {
         let text = format!(
             "the document has {} bytes, and {} are allowed; send fewer jobs at a time",
@@ -82,13 +115,17 @@ fn read(document: &[u8], limits: &Limits, header: &mut Header) -> Result<Call, P
         let problem = Problem::invalid(envelope.root.tag.at, "there is no <job> in it");
         return Err(problem.within(envelope.root.tag.name));
     }
+    Ok((document, envelope))
+}
+
+fn build(document: &str, envelope: &Envelope<'_>) -> Result<Call, Problem> {
     Ok(match envelope.call {
-        CallKind::NumJobsWanted => Call::NumJobsWanted(read_requirements(document, &envelope)?),
-        CallKind::ExecuteJobs => Call::ExecuteJobs(read_submissions(document, &envelope)?),
-        CallKind::GetExecutorData => Call::GetExecutorData(each(&envelope, read_job_query)?),
-        CallKind::GetStatus => Call::GetStatus(each(&envelope, read_record_query)?),
-        CallKind::KillJobs => Call::KillJobs(each(&envelope, read_record_query)?),
-        CallKind::FixJobs => Call::FixJobs(each(&envelope, read_record_query)?),
+        CallKind::NumJobsWanted => Call::NumJobsWanted(read_requirements(document, envelope)?),
+        CallKind::ExecuteJobs => Call::ExecuteJobs(read_submissions(document, envelope)?),
+        CallKind::GetExecutorData => Call::GetExecutorData(each(envelope, read_job_query)?),
+        CallKind::GetStatus => Call::GetStatus(each(envelope, read_record_query)?),
+        CallKind::KillJobs => Call::KillJobs(each(envelope, read_record_query)?),
+        CallKind::FixJobs => Call::FixJobs(each(envelope, read_record_query)?),
     })
 }
 
