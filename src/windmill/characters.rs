@@ -25,7 +25,7 @@ pub(super) fn check(document: &[u8]) -> Result<&str, Problem> {
 
 fn forbidden_text(text: &str, at: usize) -> String {
     match text.get(at..).and_then(|rest| rest.chars().next()) {
-        Some('\0') => "here is a NUL; only UTF-8 is read, without NUL".into(),
+        Some('\0') => "here is a NUL, as in UTF-16; only UTF-8 is read".into(),
         Some(other) => format!(
             "the character U+{:04X} is not allowed in XML",
             u32::from(other)

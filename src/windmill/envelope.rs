@@ -6,7 +6,7 @@ use std::ops::Range;
 
 use super::elements::{Binding, Element, Elements};
 use super::error::Problem;
-use super::{CallKind, FaultCode};
+use super::{CallKind, FaultCode, NAMESPACE};
 
 /// The longest `id` of a request, in characters.
 pub const MAX_ID_CHARS: usize = 128;
@@ -158,8 +158,12 @@ fn read_root<'a>(
         header.id = Some(id.clone().into_owned());
     }
     header.call.map(|call| (call, root)).ok_or_else(|| {
-        let names = CallKind::ALL.map(CallKind::name).join(", ");
-        let text = format!("this is none of the calls {names}");
+        let text = if ours {
+            let names = CallKind::ALL.map(CallKind::name).join(", ");
+            format!("this is none of the calls {names}")
+        } else {
+            format!("its namespace is not {NAMESPACE}")
+        };
         Problem::new(FaultCode::UnsupportedCall, root.tag.at, text).within(root.tag.name)
     })
 }

@@ -85,7 +85,7 @@ fn located<T>(
 ) -> Result<(T, Option<String>), ReadError> {
     let mut header = Header::default();
     match open(document, limits, &mut header).and_then(|(text, envelope)| make(text, envelope)) {
-        Ok(made) => Ok((made, header.id)),
+        Ok(value) => Ok((value, header.id)),
         Err(problem) => {
             if header.call.is_none() && header.id.is_none() {
                 header = envelope::peek(sound_part(document, problem.at));

@@ -115,7 +115,12 @@ impl<'a> Tokens<'a> {
                 }
                 Err(error) => {
                     let at = usize::try_from(self.reader.error_position()).unwrap_or(at);
-                    return Err(self.malformed(at, error.to_string()));
+                    let text = match error {
+                        quick_xml::Error::Syntax(error) => error.to_string(),
+                        quick_xml::Error::IllFormed(error) => error.to_string(),
+                        error => error.to_string(),
+                    };
+                    return Err(self.malformed(at, text));
                 }
             };
             if let Some(token) = token {

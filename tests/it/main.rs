@@ -18,6 +18,8 @@ mod rig_mariadb;
 mod rig_xmpp;
 mod tidy;
 mod tidy_tracked;
+mod windmill_fixtures;
 mod windmill_reading;
+mod windmill_schema;
 mod windmill_spellings;
 mod xmpp;
