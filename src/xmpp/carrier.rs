@@ -199,12 +199,10 @@ fn is_unanswerable(message: &Message) -> bool {
         || message.payloads.iter().any(is_copy)
 }
 
-/// Whether an element is meant as a document of the supervisor's language. Without a namespace of
-/// its own it is known by its name only.
+/// Whether an element is meant as a document of the supervisor's language. What has no namespace
+/// of its own is, for XMPP leaves nothing of its own in these places.
 fn is_document(element: &Element) -> bool {
-    let unnamed = element.has_ns(ns::JABBER_CLIENT) || element.has_ns("");
-    element.has_ns(windmill::NAMESPACE)
-        || unnamed && windmill::peek_kind(&format!("<{}/>", element.name())).is_some()
+    element.has_ns(windmill::NAMESPACE) || element.has_ns(ns::JABBER_CLIENT) || element.has_ns("")
 }
 
 fn is_answer(name: &str) -> bool {

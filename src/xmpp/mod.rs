@@ -7,6 +7,7 @@ mod lane;
 mod link;
 mod login;
 pub mod loopback;
+pub mod peer;
 mod queries;
 mod redial;
 mod roster;

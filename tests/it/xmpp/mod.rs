@@ -5,6 +5,7 @@ mod faults;
 mod gated;
 mod hostile;
 mod login;
+mod peer;
 mod proxy;
 mod queues;
 mod raw;
