@@ -13,7 +13,7 @@ use super::{Step, StoreUrl, TaskBuffer, mysql, sqlite};
 pub struct Options {
     /// The database user's password.
     pub password: Option<SecretString>,
-    /// Trust these certificates (PEM) instead of the system's.
+    /// Trust these certificates (PEM) instead of the system's; then TLS is used on loopback, too.
     pub ca_file: Option<PathBuf>,
     /// At most so many connections (MySQL) or readers (SQLite).
     pub pool: usize,

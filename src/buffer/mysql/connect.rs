@@ -32,8 +32,8 @@ const TRY_AGAIN: [u16; 2] = [1213, 1205];
 /// Disk full; table full.
 const FULL: [u16; 3] = [3, 1021, 1114];
 
-/// Access denied (to the database, to the server), no such database, no such host or user.
-const REFUSED: [u16; 6] = [1044, 1045, 1049, 1130, 1251, 1698];
+/// Access denied (to the database, to the server), no such database, no such host or user; TLS is required.
+const REFUSED: [u16; 8] = [1044, 1045, 1049, 1130, 1251, 1698, 3159, 4057];
 
 /// How the server is reached.
 #[derive(Clone)]
@@ -64,7 +64,7 @@ impl Server {
             MysqlServer::Unix(path) => builder.socket(Some(path.to_string_lossy())),
             MysqlServer::Tcp { host, port } => builder.ip_or_hostname(host).tcp_port(*port),
         };
-        if !url.server.is_local() {
+        if options.ca_file.is_some() || !url.server.is_local() {
             builder = builder.ssl_opts(tls(options).await?);
         }
         Ok(Self {
@@ -153,10 +153,18 @@ pub(super) fn open_error(error: &Error) -> OpenError {
             OpenError::Refused(error.to_string())
         }
         Error::Io(IoError::Tls(why)) => OpenError::Refused(format!("TLS: {why}")),
+        Error::Io(IoError::Io(why)) if is_about_tls(why) => OpenError::Refused(format!(
+            "TLS: {why}; trusted are the roots in buffer.ca_file, else the system's"
+        )),
         Error::Driver(DriverError::NoClientSslFlagFromServer) => OpenError::Refused(
             "the server offers no TLS; only a server on loopback or a unix socket may do without"
                 .to_owned(),
         ),
         _ => OpenError::Unreachable(error.to_string()),
     }
+}
+
+fn is_about_tls(error: &std::io::Error) -> bool {
+    let inner = error.get_ref();
+    inner.is_some_and(<dyn std::error::Error + Send + Sync>::is::<rustls::Error>)
 }

@@ -28,7 +28,10 @@ impl SessionLock {
     /// Takes a new lock in this session.
     pub async fn take(conn: &mut Conn) -> Result<Self, Error> {
         let name = format!("gristmill:{:032x}", rand::random::<u128>());
-        conn.exec_drop("DO GET_LOCK(?, 0)", (&name,)).await?;
+        let got: Option<Option<i32>> = conn.exec_first("SELECT GET_LOCK(?, 0)", (&name,)).await?;
+        if got.flatten() != Some(1) {
+            return Err(Error::Other("the server gives no named lock".into()));
+        }
         Ok(Self(name))
     }
 

@@ -1,11 +1,15 @@
 //! The task buffer: one suite for every store, and what only one of them can do wrong.
 
+mod doubt;
 mod gate;
 mod keeping;
 mod killing;
 mod looking;
+mod mysql;
 mod operators;
+mod outage;
 mod place;
+mod proxy;
 mod refusing;
 mod sqlite;
 mod staleness;

@@ -24,11 +24,17 @@ pub struct MariaDb {
     process: Option<Process>,
     port: Port,
     folder: TempDir,
+    options: Vec<String>,
 }
 
 impl MariaDb {
     /// A new server without databases of ours.
     pub fn start() -> Self {
+        Self::start_with(Vec::new())
+    }
+
+    /// The same with more command-line options.
+    pub fn start_with(options: Vec<String>) -> Self {
         let folder = folder::new();
         install(&folder);
         let grants = format!(
@@ -44,6 +50,7 @@ impl MariaDb {
             process,
             port,
             folder,
+            options,
         };
         server.start_again();
         server
@@ -77,6 +84,7 @@ impl MariaDb {
             "--innodb-log-file-size=32M".to_owned(),
             "--innodb-flush-log-at-trx-commit=1".to_owned(),
         ]);
+        command.args(&self.options);
         if is_root() {
             command.arg("--user=root");
         }
