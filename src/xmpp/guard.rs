@@ -7,6 +7,8 @@
 
 mod flow;
 mod lexer;
+#[cfg(test)]
+mod properties;
 mod report;
 mod stream;
 mod tag;
@@ -91,7 +93,10 @@ pub struct Guard {
     /// Continuation bytes that were let through at the limit.
     spill: u8,
     /// What the current stanza says, if it is a stream error.
-    error: Option<StreamError>,
+    error: Option<LastWords>,
+    /// Steps, and bytes that were looked at.
+    #[cfg(test)]
+    work: usize,
 }
 
 /// What happens to what comes in.
@@ -115,6 +120,14 @@ enum Kind {
     Stanza,
     /// An element in a stanza.
     Nested,
+}
+
+/// A stream error as far as it has come.
+#[derive(Debug, Default)]
+struct LastWords {
+    condition: Vec<u8>,
+    /// As written.
+    text: Vec<u8>,
 }
 
 /// A stack of names in one allocation.
@@ -184,6 +197,8 @@ impl Guard {
             elements: 0,
             spill: 0,
             error: None,
+            #[cfg(test)]
+            work: 0,
         }
     }
 
@@ -202,6 +217,10 @@ impl Guard {
                 return;
             };
             rest = after;
+            #[cfg(test)]
+            {
+                self.work += 1 + used;
+            }
             self.bytes += used;
             self.handle(event, taken, out);
         }

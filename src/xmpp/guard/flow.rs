@@ -2,8 +2,8 @@
 
 use super::lexer::{Event, State, Tag};
 use super::{
-    ERROR_TEXT_BYTES, Flow, Guard, KEPT_BYTES, Kind, Limit, NAMESPACE, Path, STREAM_MANAGEMENT,
-    StreamError, tag,
+    ERROR_TEXT_BYTES, Flow, Guard, KEPT_BYTES, Kind, LastWords, Limit, NAMESPACE, Path,
+    STREAM_MANAGEMENT, StreamError, tag,
 };
 
 /// What an error's sender is told by, of a stanza's attributes.
@@ -58,7 +58,7 @@ impl Guard {
         let local = tag::local(tag::name(&self.held));
         match tag {
             Tag::Start if self.level == 0 && local != b"stream" => {
-                self.error = (local == b"error").then(StreamError::default);
+                self.error = (local == b"error").then(LastWords::default);
                 self.element = Kind::Stanza;
                 self.elements = 1;
             }
@@ -124,11 +124,15 @@ impl Guard {
         self.flow = Flow::Pass;
         self.path.clear();
         self.spill = 0;
-        if let Some(mut error) = self.error.take() {
-            if let Ok(text) = quick_xml::escape::unescape(&error.text) {
-                error.text = text.into_owned();
-            }
-            self.report.stream_error(error);
+        if let Some(error) = self.error.take() {
+            let text = String::from_utf8_lossy(&error.text);
+            self.report.stream_error(StreamError {
+                condition: String::from_utf8_lossy(&error.condition).into_owned(),
+                text: match quick_xml::escape::unescape(&text) {
+                    Ok(unescaped) => unescaped.into_owned(),
+                    Err(_) => text.into_owned(),
+                },
+            });
         }
     }
 
@@ -176,16 +180,20 @@ impl Guard {
     fn begin_trimming(&mut self, limit: Limit) {
         self.flow = Flow::Trim(limit);
         self.orphan = false;
-        let begun = self.attribute.take().unwrap_or(self.held.len());
+        let begun = self.attribute.take();
         let whole = std::mem::take(&mut self.held);
-        let (complete, rest) = whole.split_at_checked(begun).unwrap_or((&whole, b""));
+        let complete = begun.unwrap_or(whole.len());
+        let (complete, rest) = whole.split_at_checked(complete).unwrap_or((&whole, b""));
         self.held.push(b'<');
         self.held.extend_from_slice(tag::name(complete));
-        self.note_orphan(tag::attribute_name(rest));
         for attribute in tag::attributes(complete) {
             self.begin_attribute();
             self.hold_vital(complete.get(attribute.range).unwrap_or_default());
             self.end_attribute();
+        }
+        if begun.is_some() {
+            self.begin_attribute();
+            self.hold_vital(rest);
         }
     }
 
@@ -201,7 +209,7 @@ impl Guard {
     fn hold_vital(&mut self, taken: &[u8]) {
         if let Some(start) = self.attribute {
             self.held.extend_from_slice(taken);
-            if self.held.len() - start > KEPT_BYTES {
+            if self.held.len() - start > KEPT_BYTES.min(self.limits.attribute_bytes) {
                 self.drop_attribute(start);
             }
         }
@@ -256,7 +264,7 @@ impl Guard {
             && error.condition.is_empty()
             && name != b"text"
         {
-            error.condition = String::from_utf8_lossy(name).into_owned();
+            error.condition = name.to_vec();
         }
     }
 
@@ -264,9 +272,9 @@ impl Guard {
         if let Some(error) = &mut self.error
             && self.path.len() == 2
             && tag::local(self.path.last()) == b"text"
-            && error.text.len() + text.len() <= ERROR_TEXT_BYTES
         {
-            error.text.push_str(&String::from_utf8_lossy(text));
+            let room = ERROR_TEXT_BYTES.saturating_sub(error.text.len());
+            error.text.extend(text.iter().take(room));
         }
     }
 }

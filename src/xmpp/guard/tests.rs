@@ -1,6 +1,6 @@
 use super::*;
 
-const HEADER: &str = "<?xml version='1.0'?><stream:stream xmlns='jabber:client' \
+pub(super) const HEADER: &str = "<?xml version='1.0'?><stream:stream xmlns='jabber:client' \
     xmlns:stream='http://etherx.jabber.org/streams' version='1.0'>";
 
 const SMALL: GuardLimits = GuardLimits {
@@ -12,7 +12,7 @@ const SMALL: GuardLimits = GuardLimits {
     stanza_bytes: 200,
 };
 
-fn filtered(limits: GuardLimits, input: &[u8], chunk: usize) -> (Vec<u8>, GuardReport) {
+pub(super) fn filtered(limits: GuardLimits, input: &[u8], chunk: usize) -> (Vec<u8>, GuardReport) {
     let report = GuardReport::default();
     let mut guard = Guard::new(limits, report.clone());
     let mut out = Vec::new();
@@ -124,5 +124,183 @@ fn what_is_swallowed_is_understood() {
         let close = if open.is_empty() { "" } else { "</b>" };
         let wanted = format!("<message>{open}{close}{}</message>", cut("name"));
         assert_eq!(after(SMALL, &stanza), wanted);
+    }
+}
+
+#[test]
+fn an_over_long_tag_of_a_stanza_keeps_what_its_answer_needs() {
+    let long = "x".repeat(21);
+    let spaces = " ".repeat(100);
+    for (stanza, wanted) in [
+        (
+            format!("<iq type='set' lang='{long}' id='7' from=\"a@b/c\" x='1' to='d'><q/></iq>"),
+            format!(
+                "<iq type='set' id='7' from=\"a@b/c\" to='d'>{}</iq>",
+                cut("attribute")
+            ),
+        ),
+        (
+            format!("<iq id='{long}' type='get'/>"),
+            format!("<iq type='get'>{}</iq>", cut("attribute")),
+        ),
+        (
+            format!("<message {spaces} id = 'a>b' {spaces} type='chat' {spaces}>x</message>"),
+            format!("<message id = 'a>b' type='chat'>{}</message>", cut("tag")),
+        ),
+        (
+            "<iq a='1' abcdefghijklmnopq='1' id='1'/>".into(),
+            format!("<iq id='1'>{}</iq>", cut("name")),
+        ),
+        (
+            format!("<p:iq x='{long}' xmlns:q='b' xmlns:p='a' id='1'/>"),
+            format!("<p:iq xmlns:p='a' id='1'>{}</p:iq>", cut("attribute")),
+        ),
+        // What has lost its namespace, or has no name, is no stanza: nobody counts it.
+        (
+            format!("<p:iq id='1' xmlns:p='{long}'><a/></p:iq>"),
+            String::new(),
+        ),
+        (format!("<iq xmlns='{long}'><a/></iq>"), String::new()),
+        (
+            "<abcdefghijklmnopq id='1'><a/></abcdefghijklmnopq>".into(),
+            String::new(),
+        ),
+    ] {
+        assert_eq!(after(SMALL, &stanza), wanted);
+    }
+}
+
+#[test]
+fn an_endless_stanza_is_cut_between_characters() {
+    let limits = GuardLimits {
+        stanza_bytes: 34,
+        ..SMALL
+    };
+    for (text, kept) in [
+        ("1234567890123456789", "1234567890123456789"),
+        ("12345678901234567890", "12345678901234567890"),
+        ("123456789012345678901", "12345678901234567890"),
+        ("1234567890123456789é1", "1234567890123456789é"),
+        (
+            "1234567890123456789\u{10ffff}1",
+            "1234567890123456789\u{10ffff}",
+        ),
+        ("123456789012345678&amp;9", "123456789012345678"),
+        ("12345678<![CDATA[901]]>", "12345678<![CDATA[901]]>"),
+        ("12345678<![CDATA[9012345]]>", "12345678<![CDATA[901]]>"),
+        ("12345678<![CDATA[90]]]]>", "12345678<![CDATA[90]]]>"),
+        ("1234567890123456<![CDATA[90]]]]>", "1234567890123456"),
+    ] {
+        let stanza = format!("<message><b><c>{text}</c></b></message>");
+        let limits = GuardLimits {
+            stanza_bytes: limits.stanza_bytes + 1,
+            ..limits
+        };
+        let cut = cut("stanza");
+        let wanted = format!("<message><b><c>{kept}</c></b>{cut}</message>");
+        assert_eq!(after(limits, &stanza), wanted, "{text}");
+    }
+}
+
+#[test]
+fn a_bare_failed_is_mended() {
+    for (element, wanted) in [
+        (
+            "<failed xmlns='urn:xmpp:sm:3'/>",
+            "<failed h='0' xmlns='urn:xmpp:sm:3'/>",
+        ),
+        (
+            "<sm:failed\txmlns:sm = \"urn:xmpp:sm:3\"><item-not-found xmlns='x'/></sm:failed>",
+            "<sm:failed h='0'\txmlns:sm = \"urn:xmpp:sm:3\"><item-not-found xmlns='x'/></sm:failed>",
+        ),
+        ("<sm:failed/>", "<sm:failed h='0'/>"),
+        (
+            "<failed h='3' xmlns='urn:xmpp:sm:3'/>",
+            "<failed h='3' xmlns='urn:xmpp:sm:3'/>",
+        ),
+        ("<failed xmlns='other'/>", "<failed xmlns='other'/>"),
+        (
+            "<iq><failed xmlns='urn:xmpp:sm:3'/></iq>",
+            "<iq><failed xmlns='urn:xmpp:sm:3'/></iq>",
+        ),
+    ] {
+        assert_eq!(after(SMALL, element), wanted);
+    }
+}
+
+#[test]
+fn a_stream_error_is_reported() {
+    let error = |condition: &str, text: &str| StreamError {
+        condition: condition.into(),
+        text: text.into(),
+    };
+    let ns = "xmlns='urn:ietf:params:xml:ns:xmpp-streams'";
+    for (inside, wanted) in [
+        (format!("<conflict {ns}/>"), error("conflict", "")),
+        (
+            format!("<text {ns}>Rep&lt;aced\u{e9} b&#121;</text><conflict {ns}/>"),
+            error("conflict", "Rep<acedé by"),
+        ),
+        (String::new(), error("", "")),
+    ] {
+        let input = format!("{HEADER}<stream:error>{inside}</stream:error></stream:stream>");
+        for chunk in [1, 7, usize::MAX] {
+            let limits = GuardLimits::default();
+            let (output, report) = filtered(limits, input.as_bytes(), chunk);
+            assert_eq!(output, input.as_bytes());
+            assert_eq!(report.take_stream_error(), Some(wanted.clone()));
+            assert_eq!(report.take_stream_error(), None);
+        }
+    }
+}
+
+#[test]
+fn a_stream_begins_anew_after_the_log_in() {
+    let success = "<success xmlns='urn:ietf:params:xml:ns:xmpp-sasl'/>";
+    let input = format!("{HEADER}{success}{HEADER}<iq><a><b><c><d/></c></b></a></iq>");
+    let limits = GuardLimits {
+        depth: 4,
+        ..GuardLimits::default()
+    };
+    let (output, report) = filtered(limits, input.as_bytes(), 1);
+    let cut = cut("depth");
+    let wanted = format!("{HEADER}{success}{HEADER}<iq><a><b><c></c></b>{cut}</a></iq>");
+    assert_eq!(String::from_utf8(output).unwrap(), wanted);
+    assert_eq!(report.cuts(), 1);
+}
+
+/// Counts steps and the bytes that they looked at, for what must take linear time.
+#[test]
+fn work_is_linear_in_size() {
+    let many = |piece: &str, number: usize| piece.repeat(number);
+    for (name, stanza) in [
+        ("deep", many("<a>", 100_000)),
+        ("wide", many("<a/>", 100_000)),
+        ("one attribute", format!("<a b='{}", many("x", 400_000))),
+        ("many attributes", format!("<a{}", many(" b='c'", 60_000))),
+        ("vital attributes", many(" id='c'", 60_000)),
+        ("spaces", many(" ", 400_000)),
+        ("a name", format!("<{}", many("x", 400_000))),
+        ("references", many("&amp;", 80_000)),
+        ("openings", many("<![CDATA[]]>", 40_000)),
+        ("brackets", format!("<![CDATA[{}", many("]", 400_000))),
+        ("comments", many("<!-->-->", 50_000)),
+        ("quotes", format!("<a {}", many("='\"'\"", 50_000))),
+    ] {
+        for start in ["<message>", "<message", "<iq id='1'><q>"] {
+            let input = format!("{HEADER}{start}{stanza}");
+            let mut guard = Guard::new(GuardLimits::default(), GuardReport::default());
+            let mut out = Vec::new();
+            for chunk in input.as_bytes().chunks(1000) {
+                guard.feed(chunk, &mut out);
+            }
+            let allowed = 4 * input.len();
+            assert!(guard.work <= allowed, "{name}: {} > {allowed}", guard.work);
+            assert!(
+                guard.held.len() <= 64 * 1024,
+                "{name}: {}",
+                guard.held.len()
+            );
+        }
     }
 }

@@ -1,0 +1,188 @@
+//! What must hold for every stream, whatever the chunks in which it comes.
+
+use proptest::prelude::*;
+use xmpp_parsers::minidom::rxml::{Parse, Parser, RawEvent, RawParser, error::EndOrError};
+
+use super::tests::{HEADER, filtered};
+use super::*;
+
+/// What one stream-level element looks like from outside.
+type Outline = (String, Option<String>);
+
+/// Elements, attributes and text in every spelling that XML has for them.
+fn elements() -> impl Strategy<Value = String> {
+    let leaf = prop_oneof![
+        3 => "[a-z ]{0,12}",
+        2 => "[ é€𐍈'\"\\]]{0,10}",
+        2 => prop::sample::select(vec![
+            "&amp;", "&lt;", "&#xe9;", "&#8364;", "&quot;", "<![CDATA[]]>", "<![CDATA[ </a> ]] ]>]]]]>",
+            "<![CDATA[é<b>&]]>", "<e/>", "<e />", "<e></e >", "<e a=\"/>\"/>", "<e a='>' b=\"'\"/>",
+            "<p:e xmlns:p='x' p:a='1'/>", "<e a='&gt;&#10;'/>", "<e a = 'x'\n b='y'\t/>",
+        ]).prop_map(str::to_owned),
+        1 => prop::sample::select(vec!["<!-- > -- x -->".replace("-- x", "x"), "<?p > ?>".into(), "<!---->".into()]),
+        1 => (20..60_usize).prop_map(|length| format!("<e a='{}'/>", "é".repeat(length))),
+        1 => (10..40_usize).prop_map(|length| format!("<e{}/>", "e".repeat(length))),
+        1 => (10..60_usize).prop_map(|length| "é".repeat(length)),
+    ];
+    leaf.prop_recursive(6, 40, 5, |inner| {
+        ("[a-z]{1,8}", prop::collection::vec(inner, 0..5))
+            .prop_map(|(name, content)| format!("<{name}>{}</{name}>", content.concat()))
+    })
+}
+
+fn stanzas() -> impl Strategy<Value = (Outline, String)> {
+    let attributes = prop::collection::vec(
+        prop_oneof![
+            Just(" type='set'".to_owned()),
+            Just(" from=\"a@b/c>d\"".to_owned()),
+            Just(" to='é'".to_owned()),
+            (0..80_usize).prop_map(|length| format!(" long{length}='{}'", "€".repeat(length))),
+            (0..80_usize).prop_map(|length| format!("{}xml:lang='de'", " ".repeat(length + 1))),
+        ],
+        0..4,
+    );
+    let name = prop::sample::select(vec!["iq", "message", "presence", "stream:features", "p:q"]);
+    (
+        name,
+        "[a-z0-9]{0,9}",
+        attributes,
+        prop::collection::vec(elements(), 0..4),
+        any::<bool>(),
+    )
+        .prop_map(|(name, id, mut attributes, content, id_last)| {
+            let at = if id_last { attributes.len() } else { 0 };
+            attributes.insert(at, format!(" id='{id}'"));
+            if name == "p:q" {
+                attributes.insert(0, " xmlns:p='x'".to_owned());
+            }
+            let mut seen = Vec::new();
+            attributes.retain(|attribute| {
+                let name = attribute.trim_start().split('=').next().unwrap().to_owned();
+                let new = !seen.contains(&name);
+                seen.push(name);
+                new
+            });
+            let (attributes, content) = (attributes.concat(), content.concat());
+            let stanza = if content.is_empty() {
+                format!("<{name}{attributes}/>")
+            } else {
+                format!("<{name}{attributes}>{content}</{name}>")
+            };
+            ((name.to_owned(), Some(id)), stanza)
+        })
+}
+
+fn limits() -> impl Strategy<Value = GuardLimits> {
+    (
+        2..9_usize,
+        16..200_usize,
+        16..60_usize,
+        40..300_usize,
+        2..30_usize,
+        60..2000_usize,
+    )
+        .prop_map(
+            |(depth, attribute_bytes, name_bytes, tag_bytes, elements, stanza_bytes)| GuardLimits {
+                depth,
+                attribute_bytes,
+                name_bytes,
+                tag_bytes,
+                elements,
+                stanza_bytes,
+            },
+        )
+}
+
+fn in_chunks(limits: GuardLimits, input: &[u8], cuts: &[prop::sample::Index]) -> Vec<u8> {
+    let mut at: Vec<_> = cuts.iter().map(|cut| cut.index(input.len() + 1)).collect();
+    at.extend([0, input.len()]);
+    at.sort_unstable();
+    let mut guard = Guard::new(limits, GuardReport::default());
+    let mut out = Vec::new();
+    for bounds in at.windows(2) {
+        guard.feed(&input[bounds[0]..bounds[1]], &mut out);
+    }
+    out
+}
+
+/// Parses a stream as the client does, and again with prefixes left as they are; what stands
+/// directly in it, and how deep it is.
+fn read(stream: &[u8]) -> Result<(Vec<Outline>, usize), String> {
+    let mut parser = Parser::default();
+    let mut rest = stream;
+    loop {
+        match parser.parse(&mut rest, true) {
+            Ok(Some(_)) => {}
+            Ok(None) => break,
+            Err(error) => return Err(format!("{error:?}")),
+        }
+    }
+    let (mut outlines, mut deepest, mut level) = (Vec::new(), 0, 0);
+    let mut parser = RawParser::default();
+    let mut rest = stream;
+    loop {
+        match parser.parse(&mut rest, true) {
+            Ok(Some(RawEvent::ElementHeadOpen(_, (prefix, name)))) => {
+                if level == 1 {
+                    let prefix = prefix
+                        .map(|prefix| format!("{prefix}:"))
+                        .unwrap_or_default();
+                    outlines.push((format!("{prefix}{name}"), None));
+                }
+                level += 1;
+                deepest = deepest.max(level - 1);
+            }
+            Ok(Some(RawEvent::Attribute(_, (None, name), value))) if level == 2 && name == "id" => {
+                outlines.last_mut().unwrap().1 = Some(value);
+            }
+            Ok(Some(RawEvent::ElementFoot(_))) => level -= 1,
+            Ok(Some(_)) => {}
+            Ok(None) => return Ok((outlines, deepest)),
+            Err(EndOrError::Error(error)) => return Err(error.to_string()),
+            Err(EndOrError::NeedMoreData) => return Err("it breaks off".into()),
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(1000))]
+
+    #[test]
+    fn every_stream_stays_well_formed_and_keeps_its_stanzas(
+        stanzas in prop::collection::vec(stanzas(), 1..6),
+        limits in limits(),
+        cuts in prop::collection::vec(any::<prop::sample::Index>(), 0..20),
+    ) {
+        let (outlines, text): (Vec<_>, Vec<_>) = stanzas.into_iter().unzip();
+        let input = format!("{HEADER}{}</stream:stream>", text.join(" "));
+        let (output, report) = filtered(limits, input.as_bytes(), usize::MAX);
+        let shown = String::from_utf8_lossy(&output).into_owned();
+        if report.cuts() == 0 {
+            prop_assert_eq!(&shown, &input);
+        }
+        let (found, deepest) = read(&output).map_err(|error| TestCaseError::fail(format!("{error}: {shown}")))?;
+        prop_assert_eq!(found, outlines, "{}", shown);
+        prop_assert!(deepest <= limits.depth + 1, "{shown}");
+        prop_assert_eq!(in_chunks(limits, input.as_bytes(), &cuts), output);
+    }
+
+    #[test]
+    fn garbage_does_no_harm(
+        pieces in prop::collection::vec(prop_oneof![
+            prop::sample::select(vec![
+                "<", ">", "/", "<a", "</", "<a>", "</a>", "<!", "<![CDATA[", "]]>", "]", "<!--", "-->", "-", "<!-->", "<?", "?>",
+                "<?xml", "'", "\"", "=", " ", "&", ";", "&amp;", "<stream:stream>", "<stream:error>", "<text>", "<iq", "a", "id='", ":",
+            ]).prop_map(|piece| piece.as_bytes().to_vec()),
+            prop::collection::vec(any::<u8>(), 0..30),
+        ], 0..60),
+        limits in limits(),
+        cuts in prop::collection::vec(any::<prop::sample::Index>(), 0..20),
+    ) {
+        let input = pieces.concat();
+        let (output, report) = filtered(limits, &input, usize::MAX);
+        prop_assert_eq!(in_chunks(limits, &input, &cuts), &output[..]);
+        let marks = usize::try_from(report.cuts()).unwrap();
+        let closed = limits.depth * (limits.name_bytes + 3);
+        prop_assert!(output.len() <= input.len() + marks * (100 + closed));
+    }
+}
