@@ -209,6 +209,7 @@ impl Guard {
     /// Takes what came in and appends to `out` what the parser may see of it. The chunks in which
     /// it comes make no difference to what goes out in all.
     pub fn feed(&mut self, input: &[u8], out: &mut Vec<u8>) {
+        self.report.count(input.len());
         let mut rest = input;
         while let Some(&next) = rest.first() {
             let room = self.room(next, out).min(rest.len());

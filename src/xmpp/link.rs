@@ -20,6 +20,7 @@ use xmpp_parsers::ping::Ping;
 
 use super::DoorError;
 use super::connector::{ConnectError, Connector, Established};
+use super::guard::GuardReport;
 use super::redial::Redial;
 use super::settings::Settings;
 use super::wish::{self, Wish, Wishes};
@@ -49,7 +50,7 @@ enum State {
     Down,
     /// Connected; the resource must be bound by then.
     Binding(Instant),
-    /// Bound by resumption, and nothing came in since; something must by then. Prosody at times
+    /// Bound by resumption, and no stanza came in since; something must by then. Prosody at times
     /// resumes into a session that is dead, and would do so again.
     Resumed(Instant),
     /// Bound.
@@ -59,7 +60,9 @@ enum State {
 /// A connection that was handed to the stream.
 struct Call {
     since: Instant,
-    report: super::guard::GuardReport,
+    report: GuardReport,
+    /// How many bytes had come in when a resumed session was last looked at.
+    received: u64,
 }
 
 /// The line to the server.
@@ -199,19 +202,29 @@ impl Link {
 
     fn on_resumed(&mut self) {
         tracing::info!("online again, the session goes on");
-        self.state = State::Resumed(Instant::now() + self.settings.limits.response);
+        self.expect_life();
         let server = BareJid::from_parts(None, self.settings.jid.domain());
         self.send(Iq::from_get(PROBE_ID, Ping).with_to(server.into()));
     }
 
     fn on_suspended(&mut self) -> Result<(), DoorError> {
-        let silent_since_resumption = matches!(self.state, State::Resumed(_));
+        let no_stanza_since_resumption = matches!(self.state, State::Resumed(_));
         self.hang_up()?;
-        if silent_since_resumption {
+        if no_stanza_since_resumption {
             self.start_over();
         }
         self.dial_if_wished();
         Ok(())
+    }
+
+    /// The session was resumed: begins to wait, anew, for something to come in. Whether something
+    /// did since the last time; with much to write a server may take long to come to an answer.
+    fn expect_life(&mut self) -> bool {
+        self.state = State::Resumed(Instant::now() + self.settings.limits.response);
+        self.call.as_mut().is_some_and(|call| {
+            let received = call.report.received();
+            std::mem::replace(&mut call.received, received) != received
+        })
     }
 
     fn on_wish(&mut self, wish: Wish) {
@@ -226,7 +239,11 @@ impl Link {
                 self.redial.connected();
                 self.complaint = None;
                 let since = Instant::now();
-                self.call = Some(Call { since, report });
+                self.call = Some(Call {
+                    since,
+                    report,
+                    received: 0,
+                });
                 self.state = State::Binding(since + self.settings.limits.bind);
                 if let Some(wish) = self.wish.take() {
                     // A stream that is gone says so by its end.
@@ -243,6 +260,9 @@ impl Link {
     }
 
     fn on_deadline(&mut self) -> Result<(), DoorError> {
+        if self.is_up() && self.expect_life() {
+            return Ok(());
+        }
         tracing::warn!(state = ?self.state, "the server says nothing; beginning a new session");
         self.hang_up()?;
         self.start_over();
@@ -251,8 +271,9 @@ impl Link {
 
     /// The current connection is no more; decides how long to wait before the next.
     fn hang_up(&mut self) -> Result<(), DoorError> {
+        let bound = !matches!(self.state, State::Binding(_));
         self.state = State::Down;
-        let Some(Call { since, report }) = self.call.take() else {
+        let Some(Call { since, report, .. }) = self.call.take() else {
             return Ok(());
         };
         let error = report.take_stream_error().unwrap_or_default();
@@ -261,6 +282,7 @@ impl Link {
         tracing::warn!(
             condition,
             text,
+            bound,
             lived_s = lived.as_secs(),
             "the line to the server broke"
         );
@@ -294,7 +316,8 @@ impl Link {
         if self.complaint.as_ref() == Some(&error) {
             tracing::debug!(%error, "still not online");
         } else {
-            tracing::warn!(%error, "not online; trying again");
+            let again_in_s = self.wait.as_secs_f32();
+            tracing::warn!(%error, again_in_s, "not online; trying again");
             self.complaint = Some(error);
         }
     }

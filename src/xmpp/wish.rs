@@ -21,15 +21,16 @@ const OPENED_AND_CLOSED: &[u8] = b"<stream:stream xmlns='jabber:client' \
     </stream:stream>";
 
 /// Where a stream's wishes arrive; none of them is ever dropped.
-pub(super) struct Wishes(mpsc::UnboundedReceiver<Wish>);
+pub(super) struct Wishes(mpsc::Receiver<Wish>);
 
 impl Wishes {
     /// A new stream, and its wishes; the first one is there at once.
     pub(super) fn of_new_stream(queue_depth: usize) -> (StanzaStream, Self) {
-        let (sender, wishes) = mpsc::unbounded_channel();
+        // A stream has one wish at a time.
+        let (sender, wishes) = mpsc::channel(1);
         let connector = move |_location, wish| {
-            if let Err(unheard) = sender.send(wish) {
-                release(unheard.0);
+            if let Err(unheard) = sender.try_send(wish) {
+                release(unheard.into_inner());
             }
         };
         let stream = StanzaStream::new(Box::new(connector), queue_depth);

@@ -11,6 +11,7 @@ pub struct GuardReport(Arc<Shared>);
 
 #[derive(Debug, Default)]
 struct Shared {
+    received: AtomicU64,
     cuts: AtomicU64,
     stream_error: Mutex<Option<StreamError>>,
 }
@@ -25,6 +26,12 @@ pub struct StreamError {
 }
 
 impl GuardReport {
+    /// How many bytes came in: a sign of life, also where they make no stanza.
+    #[must_use]
+    pub fn received(&self) -> u64 {
+        self.0.received.load(Ordering::Relaxed)
+    }
+
     /// How many stanzas were cut short.
     #[must_use]
     pub fn cuts(&self) -> u64 {
@@ -35,6 +42,11 @@ impl GuardReport {
     #[must_use]
     pub fn take_stream_error(&self) -> Option<StreamError> {
         self.slot().take()
+    }
+
+    pub(super) fn count(&self, received: usize) {
+        let received = u64::try_from(received).unwrap_or(u64::MAX);
+        self.0.received.fetch_add(received, Ordering::Relaxed);
     }
 
     pub(super) fn cut(&self, limit: Limit) {

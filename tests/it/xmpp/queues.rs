@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use gristmill::job::Owner;
+
 use crate::rig::gristmill::{ACCOUNTS, EXECUTOR_JID, OTHER_SUPERVISOR, STRANGER, SUPERVISOR};
 use crate::rig::prosody::Prosody;
 
@@ -44,6 +46,14 @@ fn look_up(id: &str, job: &str) -> String {
     )
 }
 
+/// An IQ that asks the store for a record; the gate lets it through.
+fn status(id: &str) -> String {
+    format!(
+        "<iq type='set' id='{id}' to='{EXECUTOR_JID}'>\
+         <getStatus><job jobID='7' taskBufferRecordID='1'/></getStatus></iq>"
+    )
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_owners_requests_are_answered_in_order_and_only_num_jobs_wanted_overtakes() {
     let mut it = Setting::with_queue(64).await;
@@ -51,10 +61,7 @@ async fn an_owners_requests_are_answered_in_order_and_only_num_jobs_wanted_overt
         it.supervisor
             .send(&look_up(&format!("q-{call}"), "7"))
             .await;
-        let status = format!(
-            "<iq type='set' id='s-{call}' to='{EXECUTOR_JID}'><getStatus><job jobID='7' taskBufferRecordID='1'/></getStatus></iq>"
-        );
-        it.supervisor.send(&status).await;
+        it.supervisor.send(&status(&format!("s-{call}"))).await;
     }
     assert!(is_result(&it.supervisor.ask_jobs_wanted("wanted").await));
     assert!(!it.supervisor.has("q-0"), "the gate is shut");
@@ -80,6 +87,49 @@ async fn owners_do_not_wait_for_each_other() {
     assert!(is_result(&other.answer("free").await));
     it.store.let_through(1);
     assert!(is_result(&it.supervisor.answer("held").await));
+    it.door.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn supervisors_of_one_owner_share_a_queue() {
+    let server = Prosody::start_fast(ACCOUNTS);
+    let store = Arc::new(GatedStore::shut());
+    let mut settings = settings(&server);
+    for supervisor in &mut settings.supervisors {
+        supervisor.owner = Owner::new("prodsys").unwrap();
+    }
+    let door = Door::open_over(settings, store.clone());
+    let mut first = Raw::login(&server, SUPERVISOR, "raw").await;
+    first.wait_for_executor().await;
+    first.send(&look_up("held", "7")).await;
+    first.ask_jobs_wanted("flush").await;
+    let mut other = Raw::login(&server, OTHER_SUPERVISOR, "raw").await;
+    other.send(&status("behind")).await;
+    other.ask_jobs_wanted("flush").await;
+    assert!(!other.has("behind"), "a question may not overtake");
+    store.let_through(1);
+    assert!(is_result(&first.answer("held").await));
+    assert!(is_result(&other.answer("behind").await));
+    door.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_large_document_is_read_like_a_small_one() {
+    let mut it = Setting::with_queue(64).await;
+    let job = |number| format!("<job jobID='{number:060}'/>");
+    let jobs: String = (0..1000).map(job).collect();
+    it.supervisor
+        .send(&format!(
+            "<iq type='set' id='large' to='{EXECUTOR_JID}'><getExecutorData>{jobs}</getExecutorData></iq>"
+        ))
+        .await;
+    it.store.let_through(1);
+    let answer = it.supervisor.answer("large").await;
+    assert_eq!(
+        answer.matches("status='rejected'").count(),
+        1000,
+        "{answer}"
+    );
     it.door.close().await;
 }
 

@@ -48,6 +48,28 @@ async fn a_session_that_is_dead_after_its_resumption_is_not_resumed_again() {
 }
 
 #[tokio::test]
+async fn a_resumed_session_may_take_its_time_while_something_comes_in() {
+    let server = Scripted::start().await;
+    let mut settings = server.settings();
+    settings.limits.response = Duration::from_millis(500);
+    let door = Door::open(settings).await;
+    let mut line = server.bind("first").await;
+    line.expect("<presence").await;
+    drop(line);
+    let mut line = server.log_in().await;
+    line.expect("previd='first'").await;
+    line.say("<resumed xmlns='urn:xmpp:sm:3' previd='first' h='1'/>")
+        .await;
+    line.expect("urn:xmpp:ping").await;
+    for _ in 0..10 {
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        line.say("<r xmlns='urn:xmpp:sm:3'/>").await;
+        line.expect("<a ").await;
+    }
+    drop(door);
+}
+
+#[tokio::test]
 async fn a_session_that_breaks_right_after_its_resumption_is_not_resumed_again() {
     let server = Scripted::start().await;
     let door = Door::open(server.settings()).await;
