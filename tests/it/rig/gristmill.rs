@@ -17,6 +17,12 @@ pub const EXECUTOR: Account = ("executor", "mill stone");
 /// Its full JID.
 pub const EXECUTOR_JID: &str = "executor@grid.test/panda";
 
+/// Another account of the daemon's, with the same password.
+pub const SECOND_EXECUTOR: Account = ("executor2", EXECUTOR.1);
+
+/// Its full JID.
+pub const SECOND_EXECUTOR_JID: &str = "executor2@grid.test/panda";
+
 /// The account of the supervisor that every daemon of the rig knows.
 pub const SUPERVISOR: Account = ("supervisor", "wind & sails");
 
@@ -27,7 +33,13 @@ pub const OTHER_SUPERVISOR: Account = ("other", "breeze");
 pub const STRANGER: Account = ("stranger", "storm");
 
 /// All accounts that servers need.
-pub const ACCOUNTS: &[Account] = &[EXECUTOR, SUPERVISOR, OTHER_SUPERVISOR, STRANGER];
+pub const ACCOUNTS: &[Account] = &[
+    EXECUTOR,
+    SECOND_EXECUTOR,
+    SUPERVISOR,
+    OTHER_SUPERVISOR,
+    STRANGER,
+];
 
 /// A daemon with its configuration and, where it is SQLite, its store.
 pub struct Gristmill {
@@ -72,16 +84,22 @@ impl Gristmill {
             },
         );
         fs::write(path.join("gristmill.toml"), config).expect("a configuration");
+        let mut daemon = Self {
+            process: None,
+            flags: Vec::new(),
+            folder,
+        };
+        daemon.start_with(flags);
+        daemon
+    }
+
+    /// Starts it with other flags on the same configuration file and store.
+    pub fn start_with(&mut self, flags: &[&str]) {
         let flags = flags
             .iter()
             .flat_map(|flag| ["--set".to_owned(), (*flag).to_owned()]);
-        let mut daemon = Self {
-            process: None,
-            flags: flags.collect(),
-            folder,
-        };
-        daemon.start_again();
-        daemon
+        self.flags = flags.collect();
+        self.start_again();
     }
 
     /// Starts it on the same configuration and store.
@@ -130,6 +148,12 @@ impl Gristmill {
             self.process = None;
         }
         status
+    }
+
+    /// Stops it in order.
+    pub fn stop(&mut self) {
+        let status = self.process.take().expect("a running daemon").stop();
+        assert_eq!(status.code(), Some(0), "{}", folder::tail(&self.log_file()));
     }
 
     /// Kills it; its store stays as it is.

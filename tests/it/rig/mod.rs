@@ -4,6 +4,7 @@
 //! A missing server is an error that names its Debian package, never a skipped test.
 #![allow(dead_code, reason = "each user of the rig needs another part of it")]
 
+pub mod documents;
 pub mod ejabberd;
 pub mod folder;
 pub mod gristmill;

@@ -279,6 +279,29 @@ impl Supervisor {
         })
     }
 
+    /// Whom the documents go to from now on.
+    pub fn speak_to(&mut self, executor: &str) {
+        executor.clone_into(&mut self.executor);
+    }
+
+    /// Waits until the daemon answers.
+    pub fn wait_until_served(&mut self) {
+        let deadline = Instant::now() + PATIENCE;
+        let question = format!("<numJobsWanted xmlns='{NAMESPACE}' id='served'/>");
+        while Instant::now() < deadline {
+            let stanza = self.send(Carrier::Iq, &question);
+            let answer = self.reply(Duration::from_secs(2), Carrier::Iq, &stanza, "served");
+            if answer.is_some_and(|answer| answer.document.child("numJobs").is_some()) {
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(100));
+        }
+        panic!(
+            "{} does not serve {PATIENCE:?} after it was asked",
+            self.executor
+        );
+    }
+
     /// Sends text as it is.
     pub fn raw(&mut self, text: &str) {
         self.tell(&json!({ "raw": text }));
@@ -287,6 +310,11 @@ impl Supervisor {
     /// Ends the stream in order.
     pub fn disconnect(&mut self) {
         self.tell(&json!({ "disconnect": true }));
+        self.wait_offline();
+    }
+
+    /// Waits until it has lost its stream.
+    pub fn wait_offline(&mut self) {
         self.wait_event("offline", |event| matches!(event, Event::Offline));
     }
 

@@ -22,11 +22,43 @@ fn started(server: &str) -> Box<dyn XmppServer> {
     }
 }
 
-/// How often somebody logged in as the executor, by Prosody's log.
-fn logins(server: &Prosody) -> usize {
-    let log = server.log();
+/// A server that goes and comes back.
+trait Restart: XmppServer {
+    fn kill(&mut self);
+    fn stop(&mut self);
+    fn start_again(&mut self);
+    fn log(&self) -> String;
+}
+
+macro_rules! restart {
+    ($server:ident) => {
+        impl Restart for $server {
+            fn kill(&mut self) {
+                $server::kill(self);
+            }
+            fn stop(&mut self) {
+                $server::stop(self);
+            }
+            fn start_again(&mut self) {
+                $server::start_again(self);
+            }
+            fn log(&self) -> String {
+                $server::log(self)
+            }
+        }
+    };
+}
+
+restart!(Prosody);
+restart!(Ejabberd);
+
+/// How often somebody logged in as the executor, by a server's log.
+fn logins(log: &str) -> usize {
     log.lines()
-        .filter(|line| line.contains("Authenticated as executor@"))
+        .filter(|line| {
+            line.contains("Authenticated as executor@")
+                || line.contains("Accepted c2s") && line.contains("executor@")
+        })
         .count()
 }
 
@@ -55,22 +87,29 @@ fn impatient(server: &dyn XmppServer) -> Settings {
     settings
 }
 
+#[rstest]
+#[case::prosody_killed(Box::new(Prosody::start(ACCOUNTS)), Restart::kill)]
+#[case::prosody_stopped(Box::new(Prosody::start(ACCOUNTS)), Restart::stop)]
+#[case::ejabberd_killed(Box::new(Ejabberd::start(ACCOUNTS)), Restart::kill)]
+#[case::ejabberd_stopped(Box::new(Ejabberd::start(ACCOUNTS)), Restart::stop)]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn back_within_ten_seconds_of_a_killed_prosodys_return() {
-    let mut server = Prosody::start(ACCOUNTS);
-    let door = Door::open(settings(&server)).await;
-    let mut raw = Raw::login(&server, SUPERVISOR, "raw").await;
+async fn back_within_ten_seconds_of_the_servers_return(
+    #[case] mut server: Box<dyn Restart>,
+    #[case] end: fn(&mut (dyn Restart + 'static)),
+) {
+    let door = Door::open(settings(&*server)).await;
+    let mut raw = Raw::login(&*server, SUPERVISOR, "raw").await;
     raw.wait_for_executor().await;
     raw.send(&execute("first", "7")).await;
     let first = raw.answer("first").await;
     assert!(first.contains("stored='1'"), "{first}");
     // The answer to this one may be lost with the server.
     raw.send(&execute("lost", "8")).await;
-    server.kill();
+    end(&mut *server);
     tokio::time::sleep(Duration::from_secs(6)).await;
     server.start_again();
     let returned = Instant::now();
-    let mut raw = Raw::login(&server, SUPERVISOR, "raw").await;
+    let mut raw = Raw::login(&*server, SUPERVISOR, "raw").await;
     raw.wait_for_executor().await;
     assert!(
         returned.elapsed() < Duration::from_secs(10),
@@ -84,7 +123,11 @@ async fn back_within_ten_seconds_of_a_killed_prosodys_return() {
     raw.send(&execute("lost-again", "8")).await;
     assert!(is_result(&raw.answer("lost-again").await));
     tokio::time::sleep(Duration::from_secs(3)).await;
-    assert_eq!(logins(&server), 2, "a log-in for each life of the server");
+    // A killed server may lose the end of its log.
+    assert!(
+        logins(&server.log()) <= 2,
+        "more than one for each life of the server"
+    );
     door.close().await;
 }
 

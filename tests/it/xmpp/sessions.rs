@@ -1,6 +1,6 @@
 //! Sessions that no real server can be made to have: bound elsewhere, dead, or refused later.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use gristmill::xmpp::DoorError;
 
@@ -137,9 +137,9 @@ async fn what_a_server_says_when_it_closes_a_stream_does_not_hurry_us() {
     let server = Scripted::start().await;
     let door = Door::open(server.settings()).await;
     let mut tries = 0;
-    let end = tokio::time::Instant::now() + Duration::from_secs(5);
+    let end = Instant::now() + Duration::from_secs(5);
     while let Some(mut line) = server
-        .accept_within(end.saturating_duration_since(tokio::time::Instant::now()))
+        .accept_within(end.saturating_duration_since(Instant::now()))
         .await
     {
         tries += 1;
@@ -153,4 +153,52 @@ async fn what_a_server_says_when_it_closes_a_stream_does_not_hurry_us() {
     }
     assert!((2..=5).contains(&tries), "{tries} tries in five seconds");
     assert!(!door.is_closed());
+}
+
+#[tokio::test]
+async fn presence_says_what_we_are_ready_for_until_we_leave() {
+    let server = Scripted::start().await;
+    let door = Door::open(server.settings()).await;
+    let mut line = server.bind("first").await;
+    let presence = line.expect("</presence>").await;
+    assert!(presence.contains("ready for 1000 jobs"), "{presence}");
+    door.begin_to_close();
+    let presence = line.expect("</presence>").await;
+    assert!(
+        presence.contains("dnd") && presence.contains("ready for 0 jobs"),
+        "{presence}"
+    );
+    line.expect("type='unavailable'").await;
+    line.expect("</stream:stream>").await;
+    line.say("</stream:stream>").await;
+    door.close().await;
+}
+
+#[tokio::test]
+async fn a_server_that_does_not_say_goodbye_does_not_keep_us() {
+    let server = Scripted::start().await;
+    let door = Door::open(server.settings()).await;
+    let mut line = server.bind("first").await;
+    line.expect("</presence>").await;
+    let asked = Instant::now();
+    door.close().await;
+    assert!(
+        asked.elapsed() < Duration::from_secs(3),
+        "{:?}",
+        asked.elapsed()
+    );
+}
+
+#[tokio::test]
+async fn a_door_that_never_got_in_closes_at_once() {
+    let server = Scripted::start().await;
+    let door = Door::open(server.settings()).await;
+    let _line = server.accept().await;
+    let asked = Instant::now();
+    door.close().await;
+    assert!(
+        asked.elapsed() < Duration::from_secs(1),
+        "{:?}",
+        asked.elapsed()
+    );
 }
