@@ -7,8 +7,9 @@ is, {"presence": "unavailable"} sends presence, {"disconnect": true} ends the st
 program ends.
 
 Each line on stdout is an event: {"event": "online", "jid": …}, {"event": "offline"},
-{"event": "refused", "why": …}, or {"event": "stanza", "stanza": ELEMENT}, where an ELEMENT has name,
-namespace, attributes, text and children, and a body that is a document has it as `document`.
+{"event": "refused", "why": …}, {"event": "unsent"} where there was no stream to send by, or
+{"event": "stanza", "stanza": ELEMENT}, where an ELEMENT has name, namespace, attributes, text and
+children, and a body that is a document has it as `document`.
 """
 
 import asyncio
@@ -20,6 +21,7 @@ import xml.etree.ElementTree as ET
 import slixmpp
 from slixmpp.xmlstream.handler import Callback
 from slixmpp.xmlstream.matcher.base import MatcherBase
+from slixmpp.xmlstream.xmlstream import NotConnectedError
 
 
 def emit(event, **values):
@@ -80,7 +82,10 @@ class Supervisor(slixmpp.ClientXMPP):
 
     def obey(self, command):
         if "raw" in command:
-            self.send_raw(command["raw"])
+            try:
+                self.send_raw(command["raw"])
+            except NotConnectedError:
+                emit("unsent")
         elif "presence" in command:
             kind = command["presence"]
             self.send_presence(ptype=None if kind == "available" else kind)

@@ -14,6 +14,7 @@ mod buffer;
 mod cli;
 mod config;
 mod e2e_calls;
+mod e2e_chaos;
 mod e2e_default_limits;
 mod e2e_faults;
 mod e2e_offline;

@@ -141,6 +141,22 @@ impl Gristmill {
             .signal("TERM");
     }
 
+    /// Freezes it.
+    pub fn pause(&self) {
+        self.process
+            .as_ref()
+            .expect("a running daemon")
+            .signal("STOP");
+    }
+
+    /// Thaws it.
+    pub fn resume(&self) {
+        self.process
+            .as_ref()
+            .expect("a running daemon")
+            .signal("CONT");
+    }
+
     /// Waits for its end; `None` when it lives on.
     pub fn wait(&mut self, limit: Duration) -> Option<ExitStatus> {
         let status = self.process.as_mut().expect("a running daemon").wait(limit);

@@ -127,6 +127,7 @@ impl Reply {
 enum Event {
     Online,
     Offline,
+    Unsent,
     Refused { why: String },
     Stanza { stanza: Element },
 }
@@ -337,7 +338,7 @@ impl Supervisor {
                 event if wanted(&event) => return,
                 Event::Stanza { stanza } => self.unread.push_back(stanza),
                 Event::Refused { why } => panic!("slixmpp is not {what}: {why}"),
-                Event::Online | Event::Offline => (),
+                Event::Online | Event::Offline | Event::Unsent => (),
             }
         }
     }
