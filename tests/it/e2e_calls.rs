@@ -295,3 +295,49 @@ fn a_stranger_gets_nothing() {
     let data = supervisor.ask(Carrier::Iq, "c", &get_executor_data("c", &["1"]));
     assert_eq!(data.each("status"), ["rejected"]);
 }
+
+#[test]
+fn a_thousand_jobs_fit_into_one_request_on_prosody() {
+    a_thousand_jobs(&Prosody::start_fast(ACCOUNTS));
+}
+
+#[test]
+fn a_thousand_jobs_fit_into_one_request_on_ejabberd() {
+    a_thousand_jobs(&Ejabberd::start_fast(ACCOUNTS));
+}
+
+/// With the settings of packaging/.
+fn a_thousand_jobs(server: &dyn XmppServer) {
+    let _daemon = Gristmill::on_sqlite(server, &["xmpp.max_stanza=8 MiB"]);
+    let mut supervisor = login(server);
+    for (carrier, id) in Carrier::ALL.into_iter().zip(["a", "b", "c"]) {
+        let names: Vec<_> = (0..1000).map(|job| format!("{id}{job:06}")).collect();
+        let jobs: String = names.iter().map(|name| job(name, 20)).collect();
+        let request = document("executeJobs", id, &jobs);
+        assert!(request.len() > 3_000_000, "{} bytes", request.len());
+        let reply = supervisor.ask(carrier, id, &request);
+        assert_eq!(reply.error(), "");
+        assert_eq!(reply.each("result"), vec!["stored"; 1000]);
+        let names: Vec<_> = names.iter().map(String::as_str).collect();
+        let data = supervisor.ask(carrier, "d", &get_executor_data("d", &names));
+        assert_eq!(
+            data.each("taskBufferRecordID"),
+            reply.each("taskBufferRecordID")
+        );
+    }
+}
+
+#[test]
+fn receipts_can_be_left_out_for_messages() {
+    let server = Prosody::start_fast(ACCOUNTS);
+    let _daemon = Gristmill::on_sqlite(&server, &["bridge.receipts=false"]);
+    let mut supervisor = login(&server);
+    supervisor.send(Carrier::Child, &execute_jobs("a", &["1"]));
+    supervisor.send(Carrier::Body, &execute_jobs("b", &["1", "2"]));
+    let reply = supervisor.ask(Carrier::Iq, "c", &execute_jobs("c", &["1", "2", "3"]));
+    assert_eq!(reply.each("result"), ["duplicate", "duplicate", "stored"]);
+    let mixed = [job("4", 0), bad_job("5")].concat();
+    let reply = supervisor.ask(Carrier::Child, "d", &document("executeJobs", "d", &mixed));
+    assert_eq!(reply.each("result"), ["stored", "refused"]);
+    assert!(supervisor.drain(Duration::from_millis(500)).is_empty());
+}

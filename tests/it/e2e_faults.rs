@@ -118,6 +118,9 @@ fn a_killed_daemon_keeps_its_word_on_mariadb() {
     kill_amid_a_stream(&server, &mut daemon);
 }
 
+/// Stopping takes no longer.
+const STOP: Duration = Duration::from_secs(5);
+
 /// Back and answering within 10 s of the server's return.
 const RETURN: Duration = Duration::from_secs(10);
 
@@ -179,11 +182,70 @@ fn a_daemon_that_is_stopped_answers_what_it_has_in_hand() {
 }
 
 #[test]
-fn two_daemons_with_one_jid_do_not_fight_for_ever() {
-    let server = Prosody::start_fast(ACCOUNTS);
-    let mut first = Gristmill::on_sqlite(&server, &[]);
+fn a_store_that_hangs_does_not_keep_a_daemon_from_stopping() {
+    let (server, store) = (Prosody::start_fast(ACCOUNTS), MariaDb::start());
+    store.create_database("mill");
+    let mut daemon = Gristmill::on_mariadb(&server, &store.url("mill"), &[]);
     let mut supervisor = login(&server);
-    let mut second = Gristmill::on_sqlite(&server, &[]);
+    supervisor.ask(Carrier::Iq, "a", &execute_jobs("a", &["1"]));
+    store.pause();
+    let question = supervisor.send(Carrier::Child, &get_executor_data("b", &["1"]));
+    let request = supervisor.send(Carrier::Iq, &execute_jobs("c", &["2"]));
+    std::thread::sleep(Duration::from_millis(500));
+    daemon.terminate();
+    let status = daemon.wait(STOP).expect("an end within 5 s");
+    assert_eq!(status.code(), Some(0));
+    let limit = Duration::from_secs(1);
+    let data = supervisor
+        .reply(limit, Carrier::Child, &question, "b")
+        .expect("an answer");
+    assert_eq!(data.each("status"), ["unknown"]);
+    let reply = supervisor
+        .reply(limit, Carrier::Iq, &request, "c")
+        .expect("an answer");
+    assert_eq!(reply.error(), "database-unavailable");
+    store.resume();
+}
+
+#[test]
+fn a_server_that_is_away_does_not_keep_a_daemon_from_stopping() {
+    let mut server = Prosody::start_fast(ACCOUNTS);
+    let mut daemon = Gristmill::on_sqlite(&server, &[]);
+    login(&server);
+    server.kill();
+    std::thread::sleep(Duration::from_secs(2));
+    daemon.terminate();
+    let status = daemon.wait(STOP).expect("an end within 5 s");
+    assert_eq!(status.code(), Some(0));
+}
+
+#[test]
+fn a_server_that_hangs_does_not_keep_a_daemon_from_stopping() {
+    let server = Prosody::start_fast(ACCOUNTS);
+    let mut daemon = Gristmill::on_sqlite(&server, &[]);
+    login(&server);
+    server.pause();
+    std::thread::sleep(Duration::from_secs(1));
+    daemon.terminate();
+    let status = daemon.wait(STOP).expect("an end within 5 s");
+    assert_eq!(status.code(), Some(0));
+    server.resume();
+}
+
+#[test]
+fn two_daemons_with_one_jid_on_prosody_do_not_fight_for_ever() {
+    two_daemons_with_one_jid(&Prosody::start_fast(ACCOUNTS));
+}
+
+#[test]
+fn two_daemons_with_one_jid_on_ejabberd_do_not_fight_for_ever() {
+    two_daemons_with_one_jid(&Ejabberd::start_fast(ACCOUNTS));
+}
+
+fn two_daemons_with_one_jid(server: &dyn XmppServer) {
+    let mut first = Gristmill::on_sqlite(server, &[]);
+    let mut supervisor = login(server);
+    let mut second = Gristmill::on_sqlite(server, &[]);
     let deadline = Instant::now() + Duration::from_secs(100);
     let (gone, status, stays) = loop {
         assert!(Instant::now() < deadline, "both go on");
