@@ -255,7 +255,9 @@ impl Guard {
         match self.lexer {
             _ if self.element == Kind::Stream => usize::MAX,
             State::Value(_, length, _) => in_tag.min(self.limits.attribute_bytes + 1 - length),
-            State::Name(_, length) => in_tag.min(self.limits.name_bytes + 1 - length),
+            State::Name(_, length) | State::AttributeName(_, length) => {
+                in_tag.min(self.limits.name_bytes + 1 - length)
+            }
             _ => usize::MAX,
         }
     }

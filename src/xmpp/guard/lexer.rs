@@ -92,7 +92,7 @@ impl State {
             Self::Declaration => self.declaration(first),
             Self::Name(tag, length) => self.name(input, tag, length),
             Self::Between(tag, slash) => self.between(first, tag, slash),
-            Self::AttributeName(tag, length) => self.attribute_name(first, tag, length),
+            Self::AttributeName(tag, length) => self.attribute_name(input, tag, length),
             Self::Equals(tag) => self.equals(first, tag),
             Self::Value(tag, length, quote) => self.value(input, tag, length, quote),
         }
@@ -239,14 +239,14 @@ impl State {
         }
     }
 
-    fn attribute_name(&mut self, first: u8, tag: Tag, length: usize) -> (usize, Event) {
-        match first {
-            b'>' => return self.tag_end(tag, false),
-            b'=' => *self = Self::Equals(tag),
-            _ if is_space(first) => *self = Self::Equals(tag),
-            _ => *self = Self::AttributeName(tag, length + 1),
-        }
-        (1, Event::Part)
+    fn attribute_name(&mut self, input: &[u8], tag: Tag, length: usize) -> (usize, Event) {
+        let used = run(input, |b| is_space(b) || b == b'=' || b == b'>');
+        *self = match input.get(used) {
+            _ if used > 0 => Self::AttributeName(tag, length + used),
+            Some(b'>') => return self.tag_end(tag, false),
+            _ => Self::Equals(tag),
+        };
+        (used.max(1), Event::Part)
     }
 
     fn equals(&mut self, first: u8, tag: Tag) -> (usize, Event) {
