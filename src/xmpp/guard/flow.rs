@@ -157,7 +157,8 @@ impl Guard {
     /// Puts the marker where the parser accepts it: in an IQ that is its payload, for it may have
     /// no second one; else directly in the stanza, for a message's body may have no elements.
     fn close_stanza(&mut self, limit: Limit, out: &mut Vec<u8>) {
-        if let State::Cdata(_) = self.lexer {
+        // An opening that is still held never went out.
+        if matches!(self.lexer, State::Cdata(_)) && self.held.is_empty() {
             out.extend_from_slice(b"]]>");
         }
         let is_iq = tag::local(self.path.first()) == b"iq";
