@@ -5,9 +5,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
+use secrecy::SecretString;
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
+use xmpp_parsers::jid::FullJid;
 
 use crate::bridge::{self, Bridge};
 use crate::buffer::{self, BufferError, Gate, OpenError, Options, StoreUrl, TaskBuffer};
@@ -43,6 +45,8 @@ pub async fn run(
     let bridge = Arc::new(bridge);
     tracing::info!(jid = %config.xmpp.jid, store = %url, "gristmill {} starts", env!("CARGO_PKG_VERSION"));
 
+    // A store that is well is open before the first question; another one is not waited for.
+    let _ = timeout(config.buffer.timeout, gate.opened()).await;
     let door = xmpp::run(settings, bridge, shutdown.clone());
     let house = async { door.await.map_err(|error| door_report(config, &error)) };
     let store = async {
@@ -124,6 +128,25 @@ pub fn bridge_settings(config: &Config) -> bridge::Settings {
     }
 }
 
+/// How a client other than the daemon reaches the daemon's XMPP server.
+#[must_use]
+pub fn client_settings(config: &Config, jid: FullJid, password: SecretString) -> xmpp::Settings {
+    let xmpp = &config.xmpp;
+    xmpp::Settings {
+        jid,
+        password,
+        server: xmpp.server.clone(),
+        security: xmpp.security,
+        ca_file: xmpp.ca_file.clone(),
+        allow_plain: xmpp.allow_plain,
+        max_stanza: xmpp.max_stanza,
+        max_request: config.bridge.max_request,
+        supervisors: Vec::new(),
+        queue: config.bridge.queue,
+        limits: xmpp::TimeLimits::default(),
+    }
+}
+
 fn door_settings(config: &Config) -> Result<xmpp::Settings, Report> {
     let supervisors = config.supervisor.iter().map(|supervisor| {
         let owner = supervisor.owner().map_err(|error| {
@@ -134,19 +157,10 @@ fn door_settings(config: &Config) -> Result<xmpp::Settings, Report> {
             owner,
         })
     });
-    let xmpp = &config.xmpp;
+    let (jid, password) = (config.xmpp.jid.clone(), config.xmpp.password()?);
     Ok(xmpp::Settings {
-        jid: xmpp.jid.clone(),
-        password: xmpp.password()?,
-        server: xmpp.server.clone(),
-        security: xmpp.security,
-        ca_file: xmpp.ca_file.clone(),
-        allow_plain: xmpp.allow_plain,
-        max_stanza: xmpp.max_stanza,
-        max_request: config.bridge.max_request,
         supervisors: supervisors.collect::<Result<_, Report>>()?,
-        queue: config.bridge.queue,
-        limits: xmpp::TimeLimits::default(),
+        ..client_settings(config, jid, password)
     })
 }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use jiff::{SignedDuration, Timestamp};
-use xmpp_parsers::jid::Jid;
+use xmpp_parsers::jid::{FullJid, Jid};
 
 use crate::config::{self, DEFAULT_FILE, FileChoice, Sources};
 use crate::error::Report;
@@ -23,6 +23,8 @@ pub(super) struct Arguments {
 pub(super) enum Command {
     /// Run the daemon, in the foreground; logs go to standard error
     Serve(Serve),
+    /// Show the whole conversation between a supervisor and the daemon, with nothing installed
+    Demo(Demo),
     /// Check or show the configuration
     #[command(subcommand)]
     Config(Config),
@@ -78,6 +80,16 @@ pub(super) struct Serve {
     pub(super) no_migrate: bool,
 }
 
+#[derive(Debug, Args)]
+pub(super) struct Demo {
+    /// How many jobs to hand over
+    #[arg(long, default_value_t = 20, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    pub(super) jobs: u32,
+    /// Show every document in full
+    #[arg(long)]
+    pub(super) verbose: bool,
+}
+
 #[derive(Debug, Subcommand)]
 pub(super) enum Config {
     /// Say whether the configuration is sound; exit code 3 if it is not
@@ -116,6 +128,15 @@ pub(super) struct Replay {
     /// Where the documents go
     #[arg(long, value_enum, default_value_t = Via::Bridge)]
     pub(super) via: Via,
+    /// With --via xmpp: a file with the supervisor's password
+    #[arg(long, value_name = "FILE")]
+    pub(super) password_file: Option<PathBuf>,
+    /// With --via xmpp: the daemon [default: xmpp.jid of the configuration]
+    #[arg(long, value_name = "JID")]
+    pub(super) to: Option<FullJid>,
+    /// With --via xmpp: how the documents travel
+    #[arg(long, value_enum, default_value_t = CarrierName::Iq)]
+    pub(super) carrier: CarrierName,
     /// Compare each reply with NAME.reply.xml beside NAME.xml; exit code 1 if one differs
     #[arg(long)]
     pub(super) expect: bool,
@@ -133,8 +154,21 @@ pub(super) struct Replay {
 /// Which way a replayed document goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(super) enum Via {
+    /// To a running daemon
+    Xmpp,
     /// To the configured store, or without --config to an empty one that is gone afterwards
     Bridge,
+}
+
+/// How a replayed document travels.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum CarrierName {
+    /// As the payload of an IQ
+    Iq,
+    /// As a child of a message
+    Message,
+    /// As the text of a message
+    Body,
 }
 
 #[derive(Debug, Subcommand)]

@@ -3,6 +3,7 @@
 
 mod args;
 mod config;
+mod demo;
 mod docs;
 mod job;
 mod logging;
@@ -54,6 +55,7 @@ fn usage(error: &clap::Error) -> ExitCode {
 fn run(command: Command, output: &mut Output) -> Result<(), Report> {
     match command {
         Command::Serve(arguments) => in_runtime(serve::run(arguments)),
+        Command::Demo(arguments) => in_runtime(demo::run(arguments, output)),
         Command::Config(command) => config::run(command, output),
         Command::Replay(arguments) => in_runtime(replay::run(arguments, output)),
         Command::Job(command) => in_runtime(job::run(command, output)),

@@ -28,31 +28,32 @@ enum Verdict {
 
 pub(super) async fn run(arguments: Replay, output: &mut Output) -> Result<(), Report> {
     let documents = documents::collect(&arguments.paths)?;
-    let mut target = Target::open(&arguments).await?;
-    let rounds = documents.len() as u64 * u64::from(arguments.repeat);
-    let progress = progress(rounds);
+    let target = Target::open(&arguments).await?;
+    let verdicts = send_all(&arguments, &documents, &target, output).await;
+    target.close().await;
+    conclude(&verdicts?, arguments.expect, output)
+}
+
+async fn send_all(
+    arguments: &Replay,
+    documents: &[Document],
+    target: &Target,
+    output: &mut Output,
+) -> Result<Vec<Verdict>, Report> {
+    let progress = progress(documents.len() as u64 * u64::from(arguments.repeat));
     let mut verdicts = Vec::new();
     for _ in 0..arguments.repeat {
-        for document in &documents {
+        for document in documents {
             let began = Instant::now();
             let reply = target.send(document).await?;
             let took = began.elapsed();
             let verdict = if arguments.expect {
-                judge(document, reply.as_deref())
+                judge(document, &reply)
             } else {
                 Verdict::NotAsked
             };
             verdicts.push(verdict);
-            progress.suspend(|| {
-                show(
-                    document,
-                    reply.as_deref(),
-                    took,
-                    verdict,
-                    arguments.json,
-                    output,
-                )
-            })?;
+            progress.suspend(|| show(document, &reply, took, verdict, arguments.json, output))?;
             progress.inc(1);
             if let Some(pause) = arguments.rate {
                 tokio::time::sleep(pause.saturating_sub(began.elapsed())).await;
@@ -60,7 +61,7 @@ pub(super) async fn run(arguments: Replay, output: &mut Output) -> Result<(), Re
         }
     }
     progress.finish_and_clear();
-    conclude(&verdicts, arguments.expect, output)
+    Ok(verdicts)
 }
 
 fn progress(rounds: u64) -> ProgressBar {
@@ -78,27 +79,26 @@ fn progress(rounds: u64) -> ProgressBar {
 
 fn show(
     document: &Document,
-    reply: Option<&str>,
+    reply: &str,
     took: Duration,
     verdict: Verdict,
     json: bool,
     output: &mut Output,
 ) -> Result<(), Report> {
     let name = &document.name;
+    let milliseconds = took.as_secs_f64() * 1000.0;
     if json {
         let matches = match verdict {
             Verdict::Same => Some(true),
             Verdict::Different => Some(false),
             Verdict::NotAsked | Verdict::NoExpectation => None,
         };
-        let milliseconds = took.as_secs_f64() * 1000.0;
         return output.json(&json!({
             "document": name, "reply": reply, "milliseconds": milliseconds, "matches": matches,
         }));
     }
-    output.note(format_args!("{name} ({} ms)", took.as_millis()));
-    output
-        .line(reply.unwrap_or("(no reply: every job was stored, and bridge.receipts is false)"))?;
+    output.note(format_args!("{name} ({milliseconds:.1} ms)"));
+    output.line(reply)?;
     if let (Verdict::Different, Some(expected)) = (verdict, &document.expected) {
         output.note(format_args!(
             "{name}: differs from what is expected:\n{}",
@@ -108,11 +108,11 @@ fn show(
     Ok(())
 }
 
-fn judge(document: &Document, reply: Option<&str>) -> Verdict {
-    match (&document.expected, reply) {
-        (None, _) => Verdict::NoExpectation,
-        (Some(expected), Some(reply)) if same(expected, reply) => Verdict::Same,
-        (Some(_), _) => Verdict::Different,
+fn judge(document: &Document, reply: &str) -> Verdict {
+    match &document.expected {
+        None => Verdict::NoExpectation,
+        Some(expected) if same(expected, reply) => Verdict::Same,
+        Some(_) => Verdict::Different,
     }
 }
 

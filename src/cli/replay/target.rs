@@ -1,10 +1,12 @@
 //! Where replayed documents go.
 
 use std::sync::Arc;
+use std::time::Duration;
 
+use secrecy::SecretString;
 use tempfile::TempDir;
 use tokio::time::Instant;
-use xmpp_parsers::jid::Jid;
+use xmpp_parsers::jid::{FullJid, Jid};
 
 use crate::bridge::{Bridge, Origin, ReplyRoom};
 use crate::buffer::{self, StoreUrl};
@@ -12,16 +14,23 @@ use crate::config::{self, Config, FileChoice, Sources};
 use crate::daemon::{self, SystemClock};
 use crate::error::{Kind, Report};
 use crate::job::Owner;
+use crate::xmpp::peer::{Carrier, Peer};
 
-use super::super::args::{ConfigSource, Replay, Via};
+use super::super::args::{CarrierName, ConfigSource, Replay, Via};
 use super::documents::Document;
 
 /// Whose requests are replayed to a bridge when nobody is named.
 const NOBODY: &str = "supervisor@localhost";
 
+/// How long an executor may take to let us in, and to answer one request.
+const LIMIT: Duration = Duration::from_mins(1);
+
 /// Where replayed documents go.
 pub(super) enum Target {
+    /// To a bridge in this process.
     Bridge(Local),
+    /// To a daemon.
+    Xmpp(Line),
 }
 
 /// A bridge in this process.
@@ -36,13 +45,22 @@ impl Target {
     pub(super) async fn open(arguments: &Replay) -> Result<Self, Report> {
         match arguments.via {
             Via::Bridge => Local::open(arguments).await.map(Self::Bridge),
+            Via::Xmpp => Line::open(arguments).await.map(Self::Xmpp),
         }
     }
 
-    /// The reply, where there is to be one.
-    pub(super) async fn send(&mut self, document: &Document) -> Result<Option<String>, Report> {
+    /// The reply to a document.
+    pub(super) async fn send(&self, document: &Document) -> Result<String, Report> {
         match self {
-            Self::Bridge(local) => Ok(Some(local.send(document).await)),
+            Self::Bridge(local) => Ok(local.send(document).await),
+            Self::Xmpp(line) => line.send(document).await,
+        }
+    }
+
+    /// Says goodbye.
+    pub(super) async fn close(self) {
+        if let Self::Xmpp(line) = self {
+            line.peer.close().await;
         }
     }
 }
@@ -82,6 +100,58 @@ impl Local {
         };
         self.bridge.write(&reply)
     }
+}
+
+/// A supervisor's line to a daemon.
+pub(super) struct Line {
+    peer: Peer,
+    carrier: Carrier,
+}
+
+impl Line {
+    async fn open(arguments: &Replay) -> Result<Self, Report> {
+        let config = arguments.source.load()?.config;
+        let (jid, password) = account(arguments)?;
+        let settings = daemon::client_settings(&config, jid, password);
+        let executor = arguments.to.clone().unwrap_or(config.xmpp.jid);
+        let online = Peer::connect(settings, executor.into(), LIMIT).await;
+        let peer = online.map_err(|error| {
+            Report::new(Kind::Unreachable, "the supervisor cannot go online").because(error)
+        })?;
+        let carrier = match arguments.carrier {
+            CarrierName::Iq => Carrier::Iq,
+            CarrierName::Message => Carrier::Message,
+            CarrierName::Body => Carrier::Body,
+        };
+        Ok(Self { peer, carrier })
+    }
+
+    async fn send(&self, document: &Document) -> Result<String, Report> {
+        let name = &document.name;
+        let text = str::from_utf8(&document.text).map_err(|error| {
+            let what = format!("{name}: XMPP carries UTF-8 only; --via bridge takes any bytes");
+            Report::new(Kind::Failed, what).because(error)
+        })?;
+        let answer = self.peer.ask(self.carrier, text, LIMIT).await;
+        answer.map_err(|error| {
+            Report::new(Kind::Unreachable, format!("{name}: no answer")).because(error)
+        })
+    }
+}
+
+/// Who logs in as the supervisor; with a resource of our own unless one is named.
+fn account(arguments: &Replay) -> Result<(FullJid, SecretString), Report> {
+    let (Some(jid), Some(password_file)) = (&arguments.supervisor, &arguments.password_file) else {
+        let what = "--via xmpp needs an account: --as JID and --password-file FILE";
+        return Err(Report::new(Kind::Usage, what));
+    };
+    let jid = match jid.try_as_full() {
+        Ok(full) => full.clone(),
+        Err(bare) => bare
+            .with_resource_str("gristmill-replay")
+            .map_err(|error| Report::new(Kind::Bug, "the resource is invalid").because(error))?,
+    };
+    Ok((jid, config::secrets::read(password_file)?))
 }
 
 fn is_configured(source: &ConfigSource) -> bool {

@@ -3,6 +3,8 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use quick_xml::events::Event;
+use quick_xml::{Reader, Writer};
 use tokio::sync::oneshot;
 use tokio_xmpp::Stanza;
 use xmpp_parsers::iq::Iq;
@@ -81,13 +83,13 @@ impl Question {
         Ok(Stanza::Message(message))
     }
 
-    fn element(&self) -> Result<Element, PeerError> {
+    pub(super) fn element(&self) -> Result<Element, PeerError> {
         let report = GuardReport::default();
-        let limits = GuardLimits::for_documents(self.document.len());
-        let document = self.document.trim_start_matches('\u{feff}');
+        let document = bare(&self.document)?;
+        let limits = GuardLimits::for_documents(document.len());
         Guard::new(limits, report.clone()).feed(document.as_bytes(), &mut Vec::new());
         if report.cuts() > 0 {
-            return unsendable("it has comments, or is deeper or longer than a stanza may be");
+            return unsendable("it is deeper or longer than a stanza may be");
         }
         let no_prefix = ns::JABBER_CLIENT.to_owned();
         let element = Element::from_reader_with_prefixes(document.trim().as_bytes(), no_prefix);
@@ -120,6 +122,26 @@ impl Question {
         let fault = String::from(fault);
         format!("<{root} xmlns=\"{namespace}\" inReplyTo=\"{id}\">{fault}</{root}>")
     }
+}
+
+/// The document without what a stanza cannot hold and no call needs: the XML declaration,
+/// comments, processing instructions.
+fn bare(document: &str) -> Result<String, PeerError> {
+    let mut reader = Reader::from_str(document.trim_start_matches('\u{feff}'));
+    let mut bare = Writer::new(Vec::with_capacity(document.len()));
+    loop {
+        match reader.read_event() {
+            Ok(Event::Eof) => break,
+            Ok(Event::Decl(_) | Event::Comment(_) | Event::PI(_)) => {}
+            Ok(event) => {
+                // Writing to memory does not fail.
+                let _ = bare.write_event(event);
+            }
+            Err(error) => return unsendable(&format!("it is not well-formed ({error})")),
+        }
+    }
+    let bare = String::from_utf8(bare.into_inner());
+    bare.or_else(|error| unsendable(&format!("it is not UTF-8 ({error})")))
 }
 
 impl Conversation {
