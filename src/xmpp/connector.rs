@@ -46,10 +46,13 @@ pub enum ConnectError {
     /// Nobody there, or nobody who answers: worth another try soon.
     #[error("{0}")]
     Unreachable(String),
-    /// Somebody is there, and one of us does not want the other: trying again soon is useless,
-    /// and may get us banned.
+    /// Somebody is there, and one of us does not trust the other: somebody has to change a
+    /// certificate or a configuration.
     #[error("{0}")]
     Refused(String),
+    /// The account or its password is not accepted: trying again soon may get us banned.
+    #[error("{0}")]
+    Denied(String),
 }
 
 /// A stream that is logged in.

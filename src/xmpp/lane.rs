@@ -240,5 +240,8 @@ fn finish(bridge: &Bridge, work: &Work, reply: &Reply) -> Option<Stanza> {
         u64::try_from(taken.as_millis()).unwrap_or(u64::MAX),
     );
     tracing::info!("answered");
+    if tracing::enabled!(tracing::Level::DEBUG) {
+        tracing::debug!(document = bridge.write(reply), "sent");
+    }
     work.letter.answer(reply, bridge)
 }

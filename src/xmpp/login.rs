@@ -211,10 +211,10 @@ fn refusal(failure: &Failure, settings: &Settings) -> ConnectError {
         DefinedCondition::TemporaryAuthFailure => {
             ConnectError::Unreachable(format!("the server cannot log anybody in right now{said}"))
         }
-        DefinedCondition::NotAuthorized => ConnectError::Refused(format!(
+        DefinedCondition::NotAuthorized => ConnectError::Denied(format!(
             "the server refused the password of {jid}{said}; check xmpp.jid and xmpp.password_file"
         )),
-        ref other => ConnectError::Refused(format!(
+        ref other => ConnectError::Denied(format!(
             "the server refused the log-in of {jid}: {other:?}{said}"
         )),
     }

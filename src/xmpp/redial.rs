@@ -17,6 +17,8 @@ pub struct Redial {
     let_in: bool,
     /// Tries in a row that reached nobody.
     unreachable: u32,
+    /// Tries in a row that found somebody we do not trust.
+    refused: u32,
     /// Sessions in a row that lived briefly.
     brief: u32,
     /// Whether the last session was taken from us by another client.
@@ -31,6 +33,7 @@ impl Redial {
             limits,
             let_in: false,
             unreachable: 0,
+            refused: 0,
             brief: 0,
             conflict: false,
         }
@@ -40,6 +43,7 @@ impl Redial {
     pub fn connected(&mut self) {
         self.let_in = true;
         self.unreachable = 0;
+        self.refused = 0;
     }
 
     /// How long to wait after a try that failed.
@@ -53,8 +57,14 @@ impl Redial {
                 self.unreachable = self.unreachable.saturating_add(1);
                 Ok(self.limits.unreachable.wait(self.unreachable, dice))
             }
-            ConnectError::Refused(why) if !self.let_in => Err(DoorError::Refused(why.clone())),
-            ConnectError::Refused(_) => Ok(self.limits.refused.mul_f64(1.0 + dice / 4.0)),
+            ConnectError::Refused(why) | ConnectError::Denied(why) if !self.let_in => {
+                Err(DoorError::Refused(why.clone()))
+            }
+            ConnectError::Refused(_) => {
+                self.refused = self.refused.saturating_add(1);
+                Ok(self.limits.brief.wait(self.refused, dice))
+            }
+            ConnectError::Denied(_) => Ok(self.limits.denied.mul_f64(1.0 + dice / 4.0)),
         }
     }
 
@@ -121,13 +131,17 @@ mod tests {
     }
 
     #[test]
-    fn a_refusal_is_fatal_at_first_and_costs_five_minutes_later() {
+    fn a_refusal_is_fatal_at_first_only() {
         let refused = ConnectError::Refused("no".into());
+        let denied = ConnectError::Denied("no".into());
         let mut redial = redial();
         redial.after_failure(&unreachable(), 0.0).unwrap();
         assert!(redial.after_failure(&refused, 0.0).is_err());
+        assert!(redial.after_failure(&denied, 0.0).is_err());
         redial.connected();
-        let wait = redial.after_failure(&refused, 0.0).unwrap();
+        let wait = redial.after_failure(&refused, 1.0).unwrap();
+        assert!(wait <= Duration::from_secs(1));
+        let wait = redial.after_failure(&denied, 0.0).unwrap();
         assert!(wait >= Duration::from_mins(5));
     }
 

@@ -73,12 +73,13 @@ pub struct TimeLimits {
     pub response: Duration,
     /// Waits between tries when the server cannot be reached.
     pub unreachable: Backoff,
-    /// Waits between sessions that lived briefly.
+    /// Waits between sessions that lived briefly, and between tries that the server refused
+    /// though it let us in before.
     pub brief: Backoff,
     /// A session that lived as long is no brief one.
     pub long_lived: Duration,
-    /// The wait after the server refused us, once we were let in before.
-    pub refused: Duration,
+    /// The wait after the server denied us entry, once it let us in before.
+    pub denied: Duration,
     /// The wait after another client took our resource.
     pub conflict: Duration,
     /// A session that lived as long after a conflict has got over it.
@@ -106,7 +107,7 @@ impl Default for TimeLimits {
                 longest: Duration::from_mins(1),
             },
             long_lived: Duration::from_secs(20),
-            refused: Duration::from_mins(5),
+            denied: Duration::from_mins(5),
             conflict: Duration::from_secs(10),
             undisturbed: Duration::from_mins(5),
             drain: Duration::from_secs(3),

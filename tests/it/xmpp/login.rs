@@ -43,7 +43,7 @@ async fn open(settings: Settings) -> Result<Established, ConnectError> {
 
 fn refusal(result: Result<Established, ConnectError>) -> String {
     match result.err().expect("no way in") {
-        ConnectError::Refused(why) => why,
+        ConnectError::Refused(why) | ConnectError::Denied(why) => why,
         ConnectError::Unreachable(why) => panic!("not refused, but unreachable: {why}"),
     }
 }
