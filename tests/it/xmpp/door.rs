@@ -18,6 +18,9 @@ use tokio_util::sync::CancellationToken;
 use crate::rig::gristmill::{EXECUTOR, EXECUTOR_JID, OTHER_SUPERVISOR, SUPERVISOR};
 use crate::rig::{DOMAIN, XmppServer, folder};
 
+/// How long a request may wait for the store.
+pub const BUFFER_TIMEOUT: Duration = Duration::from_secs(20);
+
 /// A door that runs.
 pub struct Door {
     shutdown: CancellationToken,
@@ -116,7 +119,7 @@ fn bridge_settings() -> bridge::Settings {
         receipts: true,
         strict: false,
         max_age: Duration::from_mins(10),
-        timeout: Duration::from_secs(20),
+        timeout: BUFFER_TIMEOUT,
     }
 }
 

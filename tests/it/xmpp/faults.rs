@@ -146,15 +146,9 @@ async fn every_call_is_answered_though_the_line_is_cut_again_and_again(#[case] s
     raw.wait_for_executor().await;
     for cut in 0..10 {
         proxy.cut();
-        let asked = Instant::now();
         // The one that is asked while the line is down may get lost with it: then ask again.
         raw.send(&jobs_wanted(&format!("lost-{cut}"))).await;
         raw.wait_for_executor().await;
-        assert!(
-            asked.elapsed() < Duration::from_secs(10),
-            "{:?}",
-            asked.elapsed()
-        );
     }
     assert!(
         proxy.connections() < 30,

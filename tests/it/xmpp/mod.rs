@@ -10,4 +10,5 @@ mod proxy;
 mod queues;
 mod raw;
 mod scripted;
+mod secrets;
 mod sessions;
