@@ -27,6 +27,8 @@ pub const NAMESPACE: &str = "urn:gristmill:guard:0";
 const KEPT_BYTES: usize = 3071;
 /// What is kept of a stream error's text, in bytes.
 const ERROR_TEXT_BYTES: usize = 1000;
+/// A stream begins once, and anew after the log-in; later it would only be one more level.
+const MAX_HEADERS: usize = 2;
 /// A character has at most so many bytes after its first.
 const CONTINUATION_BYTES: u8 = 3;
 const STREAM_MANAGEMENT: &[u8] = b"urn:xmpp:sm:3";
@@ -80,6 +82,8 @@ pub struct Guard {
     /// Where in `held` the current attribute begins.
     attribute: Option<usize>,
     element: Kind,
+    /// How often the stream has begun.
+    headers: usize,
     /// A stanza that is trimmed has lost the declaration of its namespace.
     orphan: bool,
     /// The names of the elements that were passed on and are open, the stanza's first.
@@ -190,6 +194,7 @@ impl Guard {
             held: Vec::new(),
             attribute: None,
             element: Kind::Unknown,
+            headers: 0,
             orphan: false,
             path: Path::default(),
             level: 0,

@@ -2,8 +2,8 @@
 
 use super::lexer::{Event, State, Tag};
 use super::{
-    ERROR_TEXT_BYTES, Flow, Guard, KEPT_BYTES, Kind, LastWords, Limit, NAMESPACE, Path,
-    STREAM_MANAGEMENT, StreamError, tag,
+    ERROR_TEXT_BYTES, Flow, Guard, KEPT_BYTES, Kind, LastWords, Limit, MAX_HEADERS, NAMESPACE,
+    Path, STREAM_MANAGEMENT, StreamError, tag,
 };
 
 /// What an error's sender is told by, of a stanza's attributes.
@@ -56,13 +56,15 @@ impl Guard {
             return;
         }
         let local = tag::local(tag::name(&self.held));
+        let is_header = local == b"stream" && self.headers < MAX_HEADERS;
         match tag {
-            Tag::Start if self.level == 0 && local != b"stream" => {
+            Tag::Start if self.level == 0 && !is_header => {
                 self.error = (local == b"error").then(LastWords::default);
                 self.element = Kind::Stanza;
                 self.elements = 1;
             }
             _ if self.level == 0 => {
+                self.headers += usize::from(tag == Tag::Start);
                 self.element = Kind::Stream;
                 out.append(&mut self.held);
             }
