@@ -143,11 +143,7 @@ impl<'a> Elements<'a> {
 
     /// The same without a look at attributes: for what is going to be read a second time.
     pub fn skip_for_now(&mut self) -> Result<(), Problem> {
-        let depth = self.tokens.depth();
-        while self.tokens.depth() >= depth {
-            self.tokens.next()?;
-        }
-        Ok(())
+        self.tokens.skip()
     }
 
     /// Reads on to the end of the document.
@@ -314,4 +310,41 @@ impl<'a> Elements<'a> {
 /// being in none.
 pub(super) fn is_our_namespace(name: &str) -> bool {
     name == NAMESPACE || name == JABBER_NAMESPACE
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn attributes_are_looked_at_up_to_a_number() {
+        let tag = |count: usize| {
+            let attributes = (0..count).map(|n| format!("a{n}='1'")).collect::<Vec<_>>();
+            format!("<a {}/>", attributes.join(" "))
+        };
+        let read = |count| {
+            let text = tag(count);
+            let mut elements = Elements::new(&text, 0);
+            (elements.root().is_ok(), elements.attributes.len())
+        };
+        assert_eq!(read(MAX_ATTRIBUTES), (true, MAX_ATTRIBUTES));
+        assert_eq!(read(100_000), (false, MAX_ATTRIBUTES));
+    }
+
+    #[test]
+    fn a_binding_ends_with_its_element() {
+        let text = "<a xmlns:x='urn:x'><b xmlns='urn:y'><c/></b><b xmlns:x='urn:windmill:executor:1'>\
+                    <x:d/><!-- --></b><x:e/><f/></a>";
+        let mut elements = Elements::new(text, 0);
+        elements.root().unwrap();
+        let mut names = Vec::new();
+        while let Some(child) = elements.next_child().unwrap() {
+            names.push(child.name);
+            while let Some(grandchild) = elements.next_child().unwrap() {
+                names.push(grandchild.name);
+                elements.skip().unwrap();
+            }
+        }
+        assert_eq!(names, ["b", "d", "f"]);
+    }
 }

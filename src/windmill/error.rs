@@ -1,6 +1,7 @@
 //! Why a document cannot be read, and where.
 
 use std::fmt;
+use std::ops::Deref;
 
 use super::{CallKind, FaultCode};
 
@@ -33,9 +34,14 @@ impl fmt::Display for ReadError {
     }
 }
 
-/// A [`ReadError`] in the making: the place is still a byte offset.
+/// A [`ReadError`] in the making: the place is still a byte offset. Boxed, so that a result that
+/// may be one is small and quick to hand on.
 #[derive(Debug)]
-pub(super) struct Problem {
+pub(super) struct Problem(Box<Details>);
+
+/// See [`Problem`].
+#[derive(Debug)]
+pub(super) struct Details {
     pub code: FaultCode,
     pub text: String,
     /// In bytes from the beginning of the document.
@@ -43,17 +49,25 @@ pub(super) struct Problem {
     pub element: Option<String>,
 }
 
+impl Deref for Problem {
+    type Target = Details;
+
+    fn deref(&self) -> &Details {
+        &self.0
+    }
+}
+
 /// The longest element name that an error repeats, in characters.
 const MAX_ELEMENT_CHARS: usize = 64;
 
 impl Problem {
     pub fn new(code: FaultCode, at: usize, text: impl Into<String>) -> Self {
-        Self {
+        Self(Box::new(Details {
             code,
             text: text.into(),
             at,
             element: None,
-        }
+        }))
     }
 
     pub fn malformed(at: usize, text: impl Into<String>) -> Self {
@@ -64,11 +78,9 @@ impl Problem {
         Self::new(FaultCode::Invalid, at, text)
     }
 
-    pub fn within(self, element: &str) -> Self {
-        Self {
-            element: Some(element.chars().take(MAX_ELEMENT_CHARS).collect()),
-            ..self
-        }
+    pub fn within(mut self, element: &str) -> Self {
+        self.0.element = Some(element.chars().take(MAX_ELEMENT_CHARS).collect());
+        self
     }
 
     /// Turns the offset into line and column: once, for it takes time linear in the offset.
@@ -83,11 +95,11 @@ impl Problem {
         });
         let number = |count| u32::try_from(count).unwrap_or(u32::MAX);
         ReadError {
-            code: self.code,
-            text: self.text,
+            code: self.0.code,
+            text: self.0.text,
             line: number(lines),
             column: number(columns + 1),
-            element: self.element,
+            element: self.0.element,
             call,
             id,
         }

@@ -61,7 +61,7 @@ impl Fields {
         element: Element<'_>,
     ) -> Result<Option<String>, Problem> {
         let text = self.whole_text(elements, element)?;
-        if text.chars().count() > MAX_NAME_CHARS {
+        if is_longer(&text, MAX_NAME_CHARS) {
             self.invalid(
                 element,
                 &format!("is longer than {MAX_NAME_CHARS} characters"),
@@ -126,7 +126,7 @@ impl Fields {
             return None;
         };
         let value = value?.trim_matches(characters::is_space);
-        if value.chars().count() > MAX_NAME_CHARS {
+        if is_longer(value, MAX_NAME_CHARS) {
             self.invalid(
                 element,
                 &format!("has a {name} longer than {MAX_NAME_CHARS} characters"),
@@ -205,6 +205,11 @@ impl Fields {
             destination,
         }))
     }
+}
+
+/// Counts characters only where bytes do not decide it.
+fn is_longer(text: &str, max_chars: usize) -> bool {
+    text.len() > max_chars && text.chars().count() > max_chars
 }
 
 /// Reads a value and puts it where none was before.

@@ -1,7 +1,7 @@
 //! The tokens of a document, in one pass: quick-xml's events, and what it lets through refused.
 
-use quick_xml::Reader;
 use quick_xml::events::{BytesStart, Event};
+use quick_xml::{Error, Reader};
 
 use super::characters;
 use super::error::Problem;
@@ -86,47 +86,91 @@ impl<'a> Tokens<'a> {
         }
         loop {
             let at = self.offset();
-            let token = match self.reader.read_event() {
-                Ok(Event::Start(tag)) => Some(self.begin(at, &tag, false)?),
-                Ok(Event::Empty(tag)) => Some(self.begin(at, &tag, true)?),
-                Ok(Event::End(_)) => Some(self.close()),
-                Ok(Event::Text(_)) => self.character_data(at)?,
-                Ok(Event::CData(_)) => Some(self.cdata(at)?),
-                Ok(Event::GeneralRef(name)) => Some(self.reference(at, &name)?),
-                Ok(Event::Eof) => Some(self.end_of_text(at)?),
-                Ok(Event::Comment(_)) => None,
-                Ok(Event::PI(instruction)) => {
-                    self.instruction(at, instruction.target())?;
-                    None
+            // the commonest events first
+            match self.reader.read_event() {
+                Ok(Event::Start(tag)) => return self.begin(at, &tag, false),
+                Ok(Event::Empty(tag)) => return self.begin(at, &tag, true),
+                Ok(Event::End(_)) => return Ok(self.close()),
+                Ok(Event::Text(_)) => {
+                    if let Some(token) = self.character_data(at)? {
+                        return Ok(token);
+                    }
                 }
-                Ok(Event::Decl(declaration)) => {
-                    let sound = at == 0 && declaration.version().is_ok();
-                    sound.then_some(()).ok_or_else(|| {
-                        self.malformed(
-                            at,
-                            "an XML declaration that is not at the beginning, or has no version",
-                        )
-                    })?;
-                    // The encoding that it names is that of a file this text once was.
-                    None
+                event => {
+                    if let Some(token) = self.other(at, event)? {
+                        return Ok(token);
+                    }
                 }
-                Ok(Event::DocType(_)) => {
-                    return Err(self.malformed(at, "a DTD; documents with one are not read"));
-                }
-                Err(error) => {
-                    let at = usize::try_from(self.reader.error_position()).unwrap_or(at);
-                    let text = match error {
-                        quick_xml::Error::Syntax(error) => error.to_string(),
-                        quick_xml::Error::IllFormed(error) => error.to_string(),
-                        error => error.to_string(),
-                    };
-                    return Err(self.malformed(at, text));
-                }
-            };
-            if let Some(token) = token {
-                return Ok(token);
             }
         }
+    }
+
+    /// Reads on to the end of the innermost open element: what [`Self::next`] does, but quicker,
+    /// for it leaves it to `next` to say what is wrong.
+    pub fn skip(&mut self) -> Result<(), Problem> {
+        if self.ending {
+            return self.next().map(|_| ());
+        }
+        let room = MAX_DEPTH - self.open.len();
+        let mut below = 0;
+        loop {
+            match self.reader.read_event() {
+                Ok(Event::Start(_)) if below < room => below += 1,
+                Ok(Event::Empty(_)) if below < room => {}
+                Ok(Event::End(_)) if below == 0 => break,
+                Ok(Event::End(_)) => below -= 1,
+                Ok(Event::Text(text)) if !ends_cdata(&text) => {}
+                Ok(Event::CData(_) | Event::Comment(_)) => {}
+                Ok(Event::GeneralRef(name)) if characters::resolve(&name).is_ok() => {}
+                Ok(Event::PI(instruction)) if is_target(instruction.target()) => {}
+                _ => return self.explain(),
+            }
+        }
+        self.close();
+        Ok(())
+    }
+
+    /// Reads all of the text again, up to what is wrong with it.
+    #[cold]
+    fn explain(&self) -> Result<(), Problem> {
+        let mut again = Self::new(self.text, self.base);
+        while !matches!(again.next()?, Token::Eof) {}
+        Err(self.malformed(self.offset(), "this cannot be read"))
+    }
+
+    /// What an event of the rarer kinds means, if anything.
+    #[cold]
+    fn other(
+        &mut self,
+        at: usize,
+        event: Result<Event<'a>, Error>,
+    ) -> Result<Option<Token<'a>>, Problem> {
+        let event = event.map_err(|error| self.syntax(at, error))?;
+        match event {
+            Event::CData(_) => self.cdata(at).map(Some),
+            Event::GeneralRef(name) => self.reference(at, &name).map(Some),
+            Event::Eof => self.end_of_text(at).map(Some),
+            Event::PI(instruction) if !is_target(instruction.target()) => {
+                Err(self.malformed(at, "a processing instruction without a proper name"))
+            }
+            // the encoding that it names is that of a file this text once was
+            Event::Decl(declaration) if at > 0 || declaration.version().is_err() => {
+                let text = "an XML declaration that has no version, or is not at the beginning";
+                Err(self.malformed(at, text))
+            }
+            Event::DocType(_) => Err(self.malformed(at, "a DTD; documents with one are not read")),
+            _ => Ok(None),
+        }
+    }
+
+    fn syntax(&self, at: usize, error: Error) -> Problem {
+        let at = usize::try_from(self.reader.error_position()).unwrap_or(at);
+        let text = match error {
+            Error::Syntax(error) => error.to_string(),
+            Error::IllFormed(error) => error.to_string(),
+            error => error.to_string(),
+        };
+        self.malformed(at, text)
     }
 
     fn begin(
@@ -149,9 +193,9 @@ impl<'a> Tokens<'a> {
             let text = format!("elements nested deeper than {MAX_DEPTH} levels");
             return Err(self.malformed(at, text));
         }
+        self.open.push(at);
         self.rooted = true;
         self.ending = empty;
-        self.open.push(at);
         Ok(Token::Start(tag))
     }
 
@@ -173,8 +217,7 @@ impl<'a> Tokens<'a> {
                 Some(offset) => Err(self.malformed(at + offset, "text outside the root element")),
             };
         }
-        // most texts have no ']' at all, and looking for one byte is quick
-        if text.as_bytes().contains(&b']') && text.contains("]]>") {
+        if ends_cdata(text) {
             return Err(self.malformed(at, "']]>' in text; write ]]&gt;"));
         }
         Ok(Some(Token::Text(text)))
@@ -198,14 +241,6 @@ impl<'a> Tokens<'a> {
         }
     }
 
-    fn instruction(&self, at: usize, target: &str) -> Result<(), Problem> {
-        if characters::is_name(target) && !target.eq_ignore_ascii_case("xml") {
-            Ok(())
-        } else {
-            Err(self.malformed(at, "a processing instruction without a proper name"))
-        }
-    }
-
     fn end_of_text(&self, at: usize) -> Result<Token<'a>, Problem> {
         if !self.open.is_empty() {
             Err(self.malformed(at, "the document ends before this element does"))
@@ -226,6 +261,108 @@ impl<'a> Tokens<'a> {
         }) {
             Some(name) => problem.within(name),
             None => problem,
+        }
+    }
+}
+
+/// Whether a text has what may only end a CDATA section. Most have no ']' at all, and looking for
+/// one byte is quick.
+fn ends_cdata(text: &str) -> bool {
+    text.as_bytes().contains(&b']') && text.contains("]]>")
+}
+
+/// Whether a processing instruction can have this name.
+fn is_target(name: &str) -> bool {
+    characters::is_name(name) && !name.eq_ignore_ascii_case("xml")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// How many tokens there are up to the end or an error. Each is read from bytes that no
+    /// other one was read from, but for the ends of empty elements: so all of them together cost
+    /// time linear in the text's length.
+    fn tokens_of(text: &str) -> usize {
+        let mut tokens = Tokens::new(text, 0);
+        let mut read_to = 0;
+        for count in 0.. {
+            match tokens.next() {
+                Ok(Token::Eof) | Err(_) => return count,
+                Ok(token) => {
+                    let moved = tokens.position() > read_to;
+                    assert!(moved || matches!(token, Token::End), "{token:?}");
+                    read_to = tokens.position();
+                }
+            }
+        }
+        unreachable!("a text has an end");
+    }
+
+    #[test]
+    fn twice_the_text_is_at_most_twice_the_work() {
+        let attacks: [fn(usize) -> String; 8] = [
+            |n| format!("<a{}/>", " b='1'".repeat(n)),
+            |n| "<a>".repeat(n),
+            |n| format!("<a>{}</a>", "<b/>".repeat(n)),
+            |n| format!("<a>{}</a>", "&#65;".repeat(n)),
+            |n| format!("<a>{}", "<!-- -->".repeat(n)),
+            |n| format!("<a>{}", "]]".repeat(n)),
+            |n| format!("<!DOCTYPE a [{}]>", "<!ENTITY b '&c;&c;'>".repeat(n)),
+            |n| format!("<a>{}</a>", "&b;".repeat(n)),
+        ];
+        for attack in attacks {
+            let (once, twice) = (tokens_of(&attack(1000)), tokens_of(&attack(2000)));
+            assert!(twice <= 2 * once, "{once} {twice} {}", attack(2));
+        }
+    }
+
+    #[test]
+    fn nothing_is_taken_from_what_is_too_deep() {
+        assert_eq!(tokens_of(&"<a>".repeat(1_000_000)), MAX_DEPTH);
+        assert_eq!(tokens_of(&"<a>".repeat(MAX_DEPTH)), MAX_DEPTH);
+    }
+
+    #[test]
+    fn a_skipped_element_is_checked_like_a_read_one() {
+        let contents = [
+            "",
+            "x<b/>y",
+            "<b><c/></b>",
+            "&#1;",
+            "<b></c>",
+            "]]>",
+            "<!DOCTYPE b>",
+            "&own;",
+            "<![CDATA[ ]]>",
+            "<!-- -- -->",
+            "<?xml version='1.0'?>",
+            "<b>",
+        ];
+        for content in contents {
+            let text = format!("<a>{content}</a><b/>");
+            let mut skipped = Tokens::new(&text, 0);
+            assert!(matches!(skipped.next(), Ok(Token::Start(_))));
+            let mut read = Tokens::new(&text, 0);
+            assert!(matches!(read.next(), Ok(Token::Start(_))));
+            let outcome = skipped
+                .skip()
+                .map_err(|problem| (problem.at, problem.text.clone()));
+            while read.depth() > 0 {
+                if let Err(problem) = read.next() {
+                    assert_eq!(
+                        outcome,
+                        Err((problem.at, problem.text.clone())),
+                        "{content}"
+                    );
+                    break;
+                }
+            }
+            assert_eq!(outcome.is_ok(), read.depth() == 0, "{content}");
+            assert!(
+                outcome.is_err() || skipped.position() == read.position(),
+                "{content}"
+            );
         }
     }
 }
