@@ -148,7 +148,7 @@ fn a_daemon_starts_without_its_store() {
     store.stop();
     let _daemon = Gristmill::on_mariadb(&server, &url, &[]);
     let mut supervisor = Supervisor::login(&server, SUPERVISOR, EXECUTOR_JID);
-    supervisor.wait_until_served();
+    supervisor.wait_until_online();
     let question = get_executor_data("a", &["1"]);
     let data = supervisor.ask_within(ANSWER, Carrier::Iq, "a", &question);
     assert_eq!(data.each("status"), ["unknown"]);
@@ -162,4 +162,24 @@ fn a_daemon_starts_without_its_store() {
     }
     let reply = supervisor.ask(Carrier::Iq, "e", &execute_jobs("e", &["1"]));
     assert_eq!(reply.each("result"), ["stored"]);
+}
+
+/// Also in the middle of its migration.
+#[test]
+fn a_store_that_dies_while_a_daemon_starts_is_found_again() {
+    let (server, mut store) = (Prosody::start_fast(ACCOUNTS), MariaDb::start());
+    for delay_ms in [20, 60, 100, 140, 180, 250] {
+        let database = format!("mill{delay_ms}");
+        store.create_database(&database);
+        let mut daemon = Gristmill::on_mariadb(&server, &store.url(&database), &[]);
+        std::thread::sleep(Duration::from_millis(delay_ms));
+        store.kill();
+        let mut supervisor = Supervisor::login(&server, SUPERVISOR, EXECUTOR_JID);
+        supervisor.wait_until_online();
+        store.start_again();
+        supervisor.wait_until_served();
+        let reply = supervisor.ask(Carrier::Iq, "e", &execute_jobs("e", &["1"]));
+        assert_eq!(reply.each("result"), ["stored"]);
+        daemon.stop();
+    }
 }

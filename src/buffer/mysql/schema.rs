@@ -10,6 +10,9 @@ use crate::buffer::{MysqlUrl, OpenError, Options, Step};
 /// How long another daemon may take to migrate, in seconds.
 const LOCK_SECONDS: u32 = 60;
 
+/// The server shuts down, a lock was not to be had, a deadlock, the connection was killed.
+const PASSING: [u16; 4] = [1053, 1205, 1213, 1927];
+
 /// The steps that the database's schema needs.
 pub(in crate::buffer) async fn plan(
     url: &MysqlUrl,
@@ -82,10 +85,24 @@ async fn run(server: &Server, conn: &mut Conn, database: &str) -> Result<Vec<Ste
     let report = migrate::mysql().run_async(&mut pool).await;
     // If it does not go, its connections end with us.
     let _ = tokio::time::timeout(server.limit, pool.disconnect()).await;
-    report.map_err(|why| OpenError::Invalid(format!("the migration failed: {why}")))?;
+    report.map_err(|why| migration_error(&why))?;
     let released = conn
         .exec_drop("DO RELEASE_LOCK(LEFT(?, 64))", (&name,))
         .await;
     released.map_err(|why| open_error(&why))?;
     Ok(steps)
+}
+
+/// A server that goes away in the middle is no reason to give up: steps can be taken again.
+fn migration_error(why: &refinery::Error) -> OpenError {
+    let text = format!("the migration failed: {why}");
+    let cause = match why.kind() {
+        refinery::error::Kind::Connection(_, cause) => cause.downcast_ref::<Error>(),
+        _ => None,
+    };
+    match cause {
+        Some(Error::Server(server)) if !PASSING.contains(&server.code) => OpenError::Invalid(text),
+        Some(_) => OpenError::Unreachable(text),
+        None => OpenError::Invalid(text),
+    }
 }

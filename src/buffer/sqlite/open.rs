@@ -57,8 +57,11 @@ pub(super) async fn for_writing(path: &Path, migrate: bool) -> Result<Opened, Op
 pub(super) async fn check_readable(path: &Path) -> Result<(), OpenError> {
     blocking(path, |path| {
         if !path.exists() {
-            let missing = "there is no such file yet; `gristmill serve` makes it";
-            return Err(OpenError::Unreachable(missing.to_owned()));
+            let missing = format!(
+                "there is no {} yet; `gristmill serve` makes it",
+                path.display()
+            );
+            return Err(OpenError::Unreachable(missing));
         }
         match pending(&connect_for_reading(path)?)?.len() {
             0 => Ok(()),

@@ -285,22 +285,35 @@ impl Supervisor {
         executor.clone_into(&mut self.executor);
     }
 
-    /// Waits until the daemon answers.
+    /// Waits until the daemon answers out of its store.
     pub fn wait_until_served(&mut self) {
-        let deadline = Instant::now() + PATIENCE;
+        let question = format!(
+            "<getExecutorData xmlns='{NAMESPACE}' id='served'><job jobID='none'/></getExecutorData>"
+        );
+        self.wait_until("serves", &question, |reply| {
+            reply.each("status") == ["rejected"]
+        });
+    }
+
+    /// Waits until the daemon answers, with or without its store.
+    pub fn wait_until_online(&mut self) {
         let question = format!("<numJobsWanted xmlns='{NAMESPACE}' id='served'/>");
+        self.wait_until("answers", &question, |reply| {
+            reply.document.child("numJobs").is_some()
+        });
+    }
+
+    fn wait_until(&mut self, what: &str, question: &str, content: impl Fn(&Reply) -> bool) {
+        let deadline = Instant::now() + PATIENCE;
         while Instant::now() < deadline {
-            let stanza = self.send(Carrier::Iq, &question);
+            let stanza = self.send(Carrier::Iq, question);
             let answer = self.reply(Duration::from_secs(2), Carrier::Iq, &stanza, "served");
-            if answer.is_some_and(|answer| answer.document.child("numJobs").is_some()) {
+            if answer.is_some_and(|answer| content(&answer)) {
                 return;
             }
             std::thread::sleep(Duration::from_millis(100));
         }
-        panic!(
-            "{} does not serve {PATIENCE:?} after it was asked",
-            self.executor
-        );
+        panic!("{} never {what} within {PATIENCE:?}", self.executor);
     }
 
     /// Sends text as it is.
