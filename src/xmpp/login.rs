@@ -59,15 +59,16 @@ pub async fn authenticate(
         choose(offered, binding, settings.allow_plain).ok_or_else(|| no_mechanism(offered))?;
     let (name, mut mechanism) = build(choice, settings, exporter)?;
     tracing::debug!(mechanism = mechanism.name(), "logging in");
+    let said = mechanism.initial();
     let first = Nonza::Auth(Auth {
         mechanism: name,
-        data: mechanism.initial(),
+        data: said.clone(),
     });
     say(&mut stream, first).await?;
     loop {
         match next_element(&mut stream).await? {
             XmppStreamElement::Sasl(Nonza::Challenge(challenge)) => {
-                bounded(&challenge.data)?;
+                check_challenge(&said, &challenge.data)?;
                 let data = mechanism
                     .response(&challenge.data)
                     .map_err(|e| untrusted(&e))?;
@@ -165,20 +166,28 @@ fn build(
     })
 }
 
-/// Refuses a SCRAM challenge that would keep us hashing.
-fn bounded(challenge: &[u8]) -> Result<(), ConnectError> {
-    let rounds = std::str::from_utf8(challenge)
-        .ok()
-        .and_then(|text| text.split(',').find_map(|part| part.strip_prefix("i=")));
-    match rounds.map(str::parse::<u32>) {
-        Some(Ok(number)) if number > MAX_SCRAM_ITERATIONS => Err(ConnectError::Refused(format!(
-            "the server asks for {number} rounds of hashing; at most {MAX_SCRAM_ITERATIONS} are done"
-        ))),
-        Some(Err(_)) => Err(ConnectError::Refused(
-            "the server's SCRAM challenge makes no sense".into(),
-        )),
-        _ => Ok(()),
+/// What the crate does not check of a SCRAM challenge: that it answers what we said (RFC 5802,
+/// section 5.1), and that it does not keep us hashing. Other mechanisms have no challenges.
+fn check_challenge(said: &[u8], challenge: &[u8]) -> Result<(), ConnectError> {
+    let refuse = |why: String| Err(ConnectError::Refused(why));
+    let ours = field(said, "r=").unwrap_or_default();
+    let answers = field(challenge, "r=").and_then(|nonce| nonce.strip_prefix(ours));
+    if answers.is_none_or(str::is_empty) {
+        return refuse("the server's SCRAM challenge is not for our log-in".into());
     }
+    match field(challenge, "i=").map(str::parse::<u32>) {
+        Some(Ok(rounds)) if rounds <= MAX_SCRAM_ITERATIONS => Ok(()),
+        _ => refuse(format!(
+            "the server's SCRAM challenge asks for no sensible number of rounds of hashing; \
+             at most {MAX_SCRAM_ITERATIONS} are done"
+        )),
+    }
+}
+
+/// A field of a SCRAM message.
+fn field<'a>(message: &'a [u8], name: &str) -> Option<&'a str> {
+    let text = std::str::from_utf8(message).ok()?;
+    text.split(',').find_map(|part| part.strip_prefix(name))
 }
 
 fn untrusted(error: &sasl::client::MechanismError) -> ConnectError {
@@ -280,10 +289,18 @@ mod tests {
         );
     }
 
-    #[test]
-    fn hashing_is_bounded() {
-        assert!(bounded(b"r=x,s=y,i=10000").is_ok());
-        assert!(bounded(b"r=x,s=y,i=1000001").is_err());
-        assert!(bounded(b"r=x,s=y,i=99999999999999").is_err());
+    #[rstest]
+    #[case::good("r=abcdef,s=y,i=10000", true)]
+    #[case::most("r=abcdef,s=y,i=1000000", true)]
+    #[case::too_many("r=abcdef,s=y,i=1000001", false)]
+    #[case::beyond_numbers("r=abcdef,s=y,i=99999999999999", false)]
+    #[case::none("r=abcdef,s=y", false)]
+    #[case::nothing_added("r=abc,s=y,i=10000", false)]
+    #[case::of_another("r=abxdef,s=y,i=10000", false)]
+    #[case::no_nonce("s=y,i=10000", false)]
+    #[case::empty("", false)]
+    fn challenges_are_checked(#[case] challenge: &str, #[case] good: bool) {
+        let checked = check_challenge(b"n,,n=user,r=abc", challenge.as_bytes());
+        assert_eq!(checked.is_ok(), good, "{checked:?}");
     }
 }

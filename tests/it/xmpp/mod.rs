@@ -1,5 +1,6 @@
 //! The XMPP door against real servers, and against scripted ones where no real one misbehaves.
 
+mod binding;
 mod door;
 mod faults;
 mod gated;

@@ -5,16 +5,18 @@ use std::path::Path;
 use std::time::Duration;
 
 use gristmill::xmpp::{Security, Settings};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::net::TcpListener;
 use tokio::time::timeout;
+use tokio_xmpp::minidom::Element;
 
 use crate::rig::XmppServer;
 use crate::rig::gristmill::EXECUTOR_JID;
 
 use super::door;
 
-const SASL: &str = "urn:ietf:params:xml:ns:xmpp-sasl";
+/// The namespace of log-ins.
+pub const SASL: &str = "urn:ietf:params:xml:ns:xmpp-sasl";
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -24,9 +26,13 @@ pub struct Scripted {
     address: SocketAddr,
 }
 
+/// What a line is made of.
+pub trait Wire: AsyncRead + AsyncWrite + Send + Unpin {}
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Wire for T {}
+
 /// One client.
 pub struct Line {
-    tcp: TcpStream,
+    wire: Box<dyn Wire>,
     /// What came and was not asked for yet.
     text: String,
 }
@@ -52,15 +58,13 @@ impl Scripted {
     pub async fn accept(&self) -> Line {
         let accepted = timeout(PATIENCE, self.listener.accept()).await;
         let (tcp, _) = accepted.expect("a client").unwrap();
-        let text = String::new();
-        Line { tcp, text }
+        Line::over(tcp)
     }
 
     /// Whether a client comes within this time.
     pub async fn accept_within(&self, limit: Duration) -> Option<Line> {
         let (tcp, _) = timeout(limit, self.listener.accept()).await.ok()?.unwrap();
-        let text = String::new();
-        Some(Line { tcp, text })
+        Some(Line::over(tcp))
     }
 
     /// The next client, logged in.
@@ -94,6 +98,19 @@ impl XmppServer for Scripted {
 }
 
 impl Line {
+    /// A client that has connected.
+    pub fn over(wire: impl Wire + 'static) -> Self {
+        Self {
+            wire: Box::new(wire),
+            text: String::new(),
+        }
+    }
+
+    /// Waits for an element that ends so.
+    pub async fn element(&mut self, end: &str) -> Element {
+        self.expect(end).await.parse().unwrap()
+    }
+
     /// Waits for a text; gives all that came up to its end.
     pub async fn expect(&mut self, needle: &str) -> String {
         loop {
@@ -101,7 +118,7 @@ impl Line {
                 return self.text.drain(..at + needle.len()).collect();
             }
             let mut buffer = [0; 4096];
-            let read = timeout(PATIENCE, self.tcp.read(&mut buffer)).await;
+            let read = timeout(PATIENCE, self.wire.read(&mut buffer)).await;
             let Ok(Ok(count @ 1..)) = read else {
                 panic!("no {needle:?}, but {:?} ({read:?})", self.text);
             };
@@ -111,10 +128,12 @@ impl Line {
 
     /// Says this.
     pub async fn say(&mut self, text: &str) {
-        self.tcp.write_all(text.as_bytes()).await.unwrap();
+        self.wire.write_all(text.as_bytes()).await.unwrap();
+        self.wire.flush().await.unwrap();
     }
 
-    async fn open(&mut self, features: &str) {
+    /// Begins a stream with these features.
+    pub async fn open(&mut self, features: &str) {
         self.expect("<stream:stream").await;
         self.expect(">").await;
         self.say(&format!(
