@@ -223,6 +223,12 @@ fn expectations_are_held_against_replies() {
     let said = String::from_utf8(said.stderr).unwrap() + &String::from_utf8(said.stdout).unwrap();
     replay().assert().success();
     assert!(said.contains("1 as expected"), "{said}");
+    let by_name = ["a.reply.xml", "a.xml"].map(|name| folder.path().join(name));
+    gristmill()
+        .args(["replay", "--expect"])
+        .args(by_name)
+        .assert()
+        .success();
     write(
         folder.path(),
         "a.reply.xml",

@@ -13,6 +13,7 @@ mod bridge;
 mod buffer;
 mod cli;
 mod config;
+mod daemon;
 mod demo;
 mod e2e_calls;
 mod e2e_chaos;

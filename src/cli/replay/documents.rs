@@ -23,7 +23,8 @@ pub(super) fn collect(paths: &[PathBuf]) -> Result<Vec<Document>, Report> {
     for path in paths {
         if path == Path::new("-") {
             documents.push(standard_input()?);
-        } else {
+        } else if !is_reply(path) {
+            // `*.xml` means the documents.
             add(path, &mut documents)?;
         }
     }
@@ -64,8 +65,12 @@ fn add(path: &Path, documents: &mut Vec<Document>) -> Result<(), Report> {
 }
 
 fn is_document(path: &Path) -> bool {
-    let name = path.file_name().unwrap_or_default().to_string_lossy();
-    name.ends_with(".xml") && !name.ends_with(REPLY_SUFFIX)
+    path.extension().is_some_and(|ending| ending == "xml") && !is_reply(path)
+}
+
+fn is_reply(path: &Path) -> bool {
+    let name = path.file_name().unwrap_or_default();
+    name.to_string_lossy().ends_with(REPLY_SUFFIX)
 }
 
 fn read(path: &Path) -> Result<Document, Report> {
