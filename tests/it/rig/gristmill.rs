@@ -187,7 +187,8 @@ impl Drop for Gristmill {
     }
 }
 
-fn secret(file: &Path, text: &str) {
+/// Writes a file that only its owner may read.
+pub fn secret(file: &Path, text: &str) {
     fs::write(file, text).expect("a secret");
     fs::set_permissions(file, fs::Permissions::from_mode(0o600)).expect("permissions");
 }
