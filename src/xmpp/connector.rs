@@ -3,57 +3,28 @@
 
 use std::borrow::Cow;
 use std::future::Future;
-use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures::future::select_ok;
-use futures::{FutureExt, SinkExt, StreamExt};
+use futures::{FutureExt, SinkExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_xmpp::connect::AsyncReadAndWrite;
 use tokio_xmpp::stanzastream::{Connection, XmppStream};
 use tokio_xmpp::xmlstream::{
-    FallibleStreamElement, InitiatingStream, ReadError, RecvFeaturesError, StreamHeader, Timeouts,
-    XmlStream, XmppStreamElement, initiate_stream,
+    FallibleStreamElement, InitiatingStream, RecvFeaturesError, StreamHeader, Timeouts, XmlStream,
+    XmppStreamElement, initiate_stream,
 };
 use xmpp_parsers::stream_features::StreamFeatures;
 use xmpp_parsers::{ns, starttls};
 
 use super::guard::{GuardLimits, GuardReport, Guarded};
 use super::login;
-use super::settings::{Server, Settings};
+use super::settings::{Security, Server, Settings};
+use super::wire::{ConnectError, Wire, broken, next_element, unexpected};
 use super::{srv, tls};
-
-/// The socket, whatever it is made of.
-pub(super) type Wire = Box<dyn AsyncReadAndWrite + Send + 'static>;
-
-/// How the connection is kept from others' eyes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Security {
-    /// TLS is begun on a plain connection, before anything is said.
-    StartTls,
-    /// TLS from the first byte.
-    DirectTls,
-    /// None; only to a loopback address.
-    Plaintext,
-}
-
-/// Why there is no stream.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum ConnectError {
-    /// Nobody there, or nobody who answers: worth another try soon.
-    #[error("{0}")]
-    Unreachable(String),
-    /// Somebody is there, and one of us does not trust the other: somebody has to change a
-    /// certificate or a configuration.
-    #[error("{0}")]
-    Refused(String),
-    /// The account or its password is not accepted: trying again soon may get us banned.
-    #[error("{0}")]
-    Denied(String),
-}
 
 /// A stream that is logged in.
 pub struct Established {
@@ -61,26 +32,6 @@ pub struct Established {
     pub connection: Connection,
     /// What the guard under its parser sees.
     pub report: GuardReport,
-}
-
-impl Security {
-    /// The port without an SRV record.
-    #[must_use]
-    pub fn default_port(self) -> u16 {
-        match self {
-            Self::StartTls | Self::Plaintext => 5222,
-            Self::DirectTls => 5223,
-        }
-    }
-
-    /// The service and protocol labels of the SRV record.
-    #[must_use]
-    pub fn srv_service(self) -> &'static str {
-        match self {
-            Self::StartTls | Self::Plaintext => "_xmpp-client._tcp",
-            Self::DirectTls => "_xmpps-client._tcp",
-        }
-    }
 }
 
 /// Opens connections to the configured server.
@@ -260,44 +211,6 @@ impl Connector {
             response_timeout: self.settings.limits.response,
         }
     }
-}
-
-/// Reads the next element, whatever it is; soft time-outs are the caller's own limit's business.
-pub(super) async fn next_element<Io>(
-    stream: &mut XmlStream<Io, FallibleStreamElement>,
-) -> Result<XmppStreamElement, ConnectError>
-where
-    Io: AsyncReadAndWrite,
-{
-    loop {
-        match stream.next().await {
-            Some(Ok(element)) => {
-                return element
-                    .into_read_error()
-                    .map_err(|e| ConnectError::Unreachable(e.to_string()));
-            }
-            Some(Err(ReadError::SoftTimeout)) => {}
-            Some(Err(e)) => return Err(ConnectError::Unreachable(e.to_string())),
-            None => return Err(ConnectError::Unreachable("the server hung up".into())),
-        }
-    }
-}
-
-/// What a server that says something else than the protocol allows gets called.
-pub(super) fn unexpected(element: &XmppStreamElement, during: &str) -> ConnectError {
-    ConnectError::Unreachable(match element {
-        XmppStreamElement::StreamError(error) => {
-            format!("during {during} the server said: {error}")
-        }
-        XmppStreamElement::Starttls(_) => format!("the server refused during {during}"),
-        _ => format!("the server said something unexpected during {during}"),
-    })
-}
-
-/// An error of the socket.
-#[allow(clippy::needless_pass_by_value, reason = "for map_err")]
-pub(super) fn broken(error: io::Error) -> ConnectError {
-    ConnectError::Unreachable(format!("the connection broke: {error}"))
 }
 
 async fn features_of<Io>(

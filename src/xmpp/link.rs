@@ -19,10 +19,11 @@ use xmpp_parsers::jid::{BareJid, Jid};
 use xmpp_parsers::ping::Ping;
 
 use super::DoorError;
-use super::connector::{ConnectError, Connector, Established};
+use super::connector::{Connector, Established};
 use super::guard::GuardReport;
 use super::redial::Redial;
 use super::settings::Settings;
+use super::wire::ConnectError;
 use super::wish::{self, Wish, Wishes};
 
 /// Stanzas that wait in the stream in each direction. What is in there is acknowledged to the

@@ -18,8 +18,8 @@ use xmpp_parsers::sasl::{Auth, DefinedCondition, Failure, Mechanism as Name, Non
 use xmpp_parsers::sasl_cb::Type;
 use xmpp_parsers::stream_features::StreamFeatures;
 
-use super::connector::{ConnectError, Wire, broken, next_element, unexpected};
 use super::settings::Settings;
+use super::wire::{ConnectError, Wire, broken, next_element, unexpected};
 
 /// The most rounds of hashing that a server can make us do.
 const MAX_SCRAM_ITERATIONS: u32 = 1_000_000;

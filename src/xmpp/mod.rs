@@ -15,6 +15,7 @@ mod session;
 pub mod settings;
 mod srv;
 mod tls;
+mod wire;
 mod wish;
 
 use std::sync::Arc;
@@ -23,8 +24,9 @@ use tokio_util::sync::CancellationToken;
 
 use crate::bridge::Bridge;
 
-pub use connector::{ConnectError, Connector, Established, Security};
-pub use settings::{InvalidServer, Server, Settings, Supervisor, TimeLimits};
+pub use connector::{Connector, Established};
+pub use settings::{InvalidServer, Security, Server, Settings, Supervisor, TimeLimits};
+pub use wire::ConnectError;
 
 /// Keeps the door open until `shutdown`, then answers what is in hand and closes it. An error
 /// closes it by itself.

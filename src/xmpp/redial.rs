@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use super::DoorError;
-use super::connector::ConnectError;
 use super::settings::TimeLimits;
+use super::wire::ConnectError;
 
 /// The stream error of a server that gave our resource to another client.
 pub const CONFLICT: &str = "conflict";

@@ -9,7 +9,7 @@ use tokio_xmpp::Stanza;
 use xmpp_parsers::iq::Iq;
 use xmpp_parsers::jid::Jid;
 use xmpp_parsers::message::Message;
-use xmpp_parsers::presence::{Presence, Show};
+use xmpp_parsers::presence::{self, Presence, Show};
 
 use crate::bridge::{Bridge, Origin};
 use crate::job::Owner;
@@ -96,7 +96,7 @@ impl Session {
             LinkEvent::Stanza(stanza) => match *stanza {
                 Stanza::Iq(iq) => self.on_iq(&iq),
                 Stanza::Message(message) => self.on_message(message),
-                Stanza::Presence(_) => {}
+                Stanza::Presence(presence) => self.on_presence(&presence),
             },
         }
     }
@@ -110,6 +110,19 @@ impl Session {
         }
         presence.set_status("en", format!("ready for {wanted} jobs"));
         self.link.send(presence);
+    }
+
+    /// A supervisor may see what we are ready for; the server keeps what was granted.
+    fn on_presence(&mut self, presence: &Presence) {
+        if presence.type_ != presence::Type::Subscribe {
+            return;
+        }
+        if let Some(from) = presence.from.clone()
+            && self.owner_of(Some(&from)).is_some()
+        {
+            let bare = Jid::from(from.to_bare());
+            self.link.send(Presence::subscribed().with_to(bare));
+        }
     }
 
     /// Every get and set gets exactly one answer.

@@ -11,7 +11,16 @@ use xmpp_parsers::jid::{FullJid, Jid};
 use crate::job::Owner;
 use crate::job::policy::Backoff;
 
-use super::connector::Security;
+/// How the connection is kept from others' eyes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Security {
+    /// TLS is begun on a plain connection, before anything is said.
+    StartTls,
+    /// TLS from the first byte.
+    DirectTls,
+    /// None; only to a loopback address.
+    Plaintext,
+}
 
 /// What the door needs to know.
 #[derive(Clone, Debug)]
@@ -112,6 +121,26 @@ impl Default for TimeLimits {
             undisturbed: Duration::from_mins(5),
             drain: Duration::from_secs(3),
             goodbye: Duration::from_secs(1),
+        }
+    }
+}
+
+impl Security {
+    /// The port without an SRV record.
+    #[must_use]
+    pub fn default_port(self) -> u16 {
+        match self {
+            Self::StartTls | Self::Plaintext => 5222,
+            Self::DirectTls => 5223,
+        }
+    }
+
+    /// The service and protocol labels of the SRV record.
+    #[must_use]
+    pub fn srv_service(self) -> &'static str {
+        match self {
+            Self::StartTls | Self::Plaintext => "_xmpp-client._tcp",
+            Self::DirectTls => "_xmpps-client._tcp",
         }
     }
 }

@@ -9,8 +9,8 @@ use hickory_resolver::proto::rr::rdata::SRV;
 use tokio::net::lookup_host;
 use tokio::time::timeout;
 
-use super::connector::{ConnectError, Security};
-use super::settings::Server;
+use super::settings::{Security, Server};
+use super::wire::ConnectError;
 
 /// How long one look-up of a name may take.
 const LOOKUP_LIMIT: Duration = Duration::from_secs(5);

@@ -12,7 +12,7 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
-use super::connector::ConnectError;
+use super::wire::ConnectError;
 
 /// Length of RFC 9266's channel binding data, in bytes.
 const EXPORTER_BYTES: usize = 32;

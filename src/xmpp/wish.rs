@@ -9,7 +9,7 @@ use tokio_xmpp::xmlstream::{StreamHeader, Timeouts, initiate_stream};
 use xmpp_parsers::jid::BareJid;
 use xmpp_parsers::ns;
 
-use super::connector::Wire;
+use super::wire::Wire;
 
 /// Where a stream takes its next connection from.
 pub(super) type Wish = oneshot::Sender<Connection>;

@@ -50,8 +50,11 @@ impl GuardReport {
     }
 
     pub(super) fn cut(&self, limit: Limit) {
-        self.0.cuts.fetch_add(1, Ordering::Relaxed);
-        tracing::warn!(limit = limit.name(), "a stanza was cut short");
+        let cuts = self.0.cuts.fetch_add(1, Ordering::Relaxed) + 1;
+        // Anybody can send such stanzas; the log must not fill with them.
+        if cuts.is_power_of_two() {
+            tracing::warn!(limit = limit.name(), cuts, "a stanza was cut short");
+        }
     }
 
     pub(super) fn stream_error(&self, error: StreamError) {

@@ -248,3 +248,23 @@ async fn strangers_are_not_served() {
     );
     it.door.close().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_supervisor_may_see_what_we_are_ready_for_and_a_stranger_may_not() {
+    let it = Setting::with_queue(64).await;
+    let executor = EXECUTOR_JID.split('/').next().unwrap();
+    for (account, may) in [(SUPERVISOR, true), (STRANGER, false)] {
+        let mut peer = Raw::login(&it.server, account, "watching").await;
+        peer.send("<presence/>").await;
+        peer.send(&format!("<presence type='subscribe' to='{executor}'/>"))
+            .await;
+        if may {
+            peer.until("ready for 1000 jobs").await;
+        } else {
+            let refused = peer.ask_jobs_wanted("iq").await;
+            assert!(refused.contains("service-unavailable"), "{refused}");
+            assert!(!peer.has("ready for 1000 jobs"));
+        }
+    }
+    it.door.close().await;
+}
