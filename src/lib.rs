@@ -1,12 +1,23 @@
 //! gristmill takes jobs from a supervisor over Jabber/XMPP and sees them through.
 //!
-//! The map; arrows point from who imports to who is imported:
+//! The rooms, from the street door inwards. Each imports only rooms that stand below it:
 //!
-//! ```text
-//! main ─▶ cli ─▶ daemon ─▶ xmpp ─▶ bridge ─▶ windmill ─▶ job
-//!                  │                  └────▶ buffer ───▶ job
-//!                  └─▶ config
-//! ```
+//! | room | what it is for |
+//! |---|---|
+//! | [`cli`] | the commands, one file each |
+//! | [`daemon`] | puts the house together: store, bridge, door; signals and the ordered stop |
+//! | [`config`] | what can be set; the only reader of the environment |
+//! | [`xmpp`] | a door: guard, log-in, session, who may speak, queues, carriers |
+//! | [`bridge`] | one call in, one reply out, over the task buffer |
+//! | [`buffer`] | the task buffer: the trait, SQLite, MySQL, the gate in front of them |
+//! | [`windmill`] | the supervisor's language: XML to calls, replies to XML |
+//! | [`job`] | the domain: names, specs, records, the state machine |
+//! | [`error`] | what people read when something is wrong; exit codes |
+//!
+//! A request's way: bytes, `xmpp::guard`, stanza, `xmpp::roster` (may this sender speak?),
+//! `xmpp::lane` (its owner's queue), `windmill::read_call`, [`bridge::Bridge`],
+//! [`buffer::TaskBuffer`] (one transaction), `windmill::write_reply`, and back by the carrier that
+//! it came by.
 
 pub mod bridge;
 pub mod buffer;
