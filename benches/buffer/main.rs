@@ -192,7 +192,7 @@ async fn mariadb(table: &mut Table) {
         let ids = record_ids(&reply.unwrap());
         let first = subject.used.load(Ordering::Relaxed) - BATCH;
         let question = statuses(first, &ids);
-        let raw_question = timed(raw.select(&ids)).await;
+        let raw_question = timed(raw.select()).await;
         let ours = timed(subject.answer(&question)).await;
         table.cost(
             "6",
@@ -243,7 +243,7 @@ async fn sqlite(table: &mut Table, folder: &Path) {
         let ids = record_ids(&reply.unwrap());
         let first = subject.used.load(Ordering::Relaxed) - BATCH;
         let question = statuses(first, &ids);
-        let raw_question = raw.select(&ids);
+        let raw_question = raw.select();
         let ours = timed(subject.answer(&question)).await;
         table.cost(
             "6",

@@ -1,5 +1,6 @@
 //! What the ratios are taken to: the plainest statements that do the same to the same tables.
 
+use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
@@ -36,6 +37,8 @@ fn rows(row: &str, count: usize) -> String {
 /// MariaDB by prepared statements.
 pub struct RawMysql {
     conns: Vec<Conn>,
+    /// The record IDs of the last request.
+    last: Range<u64>,
 }
 
 impl RawMysql {
@@ -44,7 +47,7 @@ impl RawMysql {
         for _ in 0..clients {
             conns.push(Conn::new(Opts::from_url(url).unwrap()).await.unwrap());
         }
-        Self { conns }
+        Self { conns, last: 0..0 }
     }
 
     /// Each request in one transaction: a multi-row insert of the jobs, one of the payloads.
@@ -61,6 +64,7 @@ impl RawMysql {
                 .await
                 .unwrap();
             let first = conn.last_insert_id().unwrap();
+            self.last = first..first + jobs.len() as u64;
             let values = rows("(?,?)", jobs.len());
             let insert = format!("INSERT INTO payloads (record_id, xml) VALUES {values}");
             let pair = |(id, (_, xml)): (u64, &(&str, &str))| [Value::from(id), Value::from(*xml)];
@@ -95,13 +99,17 @@ impl RawMysql {
         futures::future::join_all(work).await;
     }
 
-    /// All columns of these records by one list.
-    pub async fn select(&mut self, ids: &[u64]) {
+    /// All columns of the records of the last request by one list.
+    pub async fn select(&mut self) {
+        let ids: Vec<_> = self.last.clone().map(Value::from).collect();
         let list = rows("?", ids.len());
         let query = format!("SELECT id, {JOB_COLUMNS} FROM jobs WHERE id IN ({list})");
-        let parameters = Params::Positional(ids.iter().map(Value::from).collect());
-        let found: Vec<Row> = self.conns[0].exec(query, parameters).await.unwrap();
-        assert_eq!(found.len(), ids.len());
+        let count = ids.len();
+        let found: Vec<Row> = self.conns[0]
+            .exec(query, Params::Positional(ids))
+            .await
+            .unwrap();
+        assert_eq!(found.len(), count);
     }
 }
 
@@ -120,7 +128,11 @@ fn job_values(name: &str) -> Vec<Value> {
 }
 
 /// SQLite with the settings of the store.
-pub struct RawSqlite(Connection);
+pub struct RawSqlite {
+    connection: Connection,
+    /// The record IDs of the last request.
+    last: Range<i64>,
+}
 
 impl RawSqlite {
     pub fn open(path: &Path) -> Self {
@@ -131,15 +143,20 @@ impl RawSqlite {
         connection
             .pragma_update(None, "foreign_keys", true)
             .unwrap();
-        Self(connection)
+        Self {
+            connection,
+            last: 0..0,
+        }
     }
 
     /// Each request in one transaction of prepared one-row statements; seconds.
     pub fn batches(&mut self, documents: &[Arc<String>]) -> f64 {
         let started = Instant::now();
         for document in documents {
-            let transaction = self.0.transaction().unwrap();
-            for (name, xml) in jobs(document) {
+            let transaction = self.connection.transaction().unwrap();
+            let jobs = jobs(document);
+            let mut last = 0;
+            for (name, xml) in &jobs {
                 let mut insert = transaction
                     .prepare_cached(&format!(
                         "INSERT INTO jobs ({JOB_COLUMNS}) VALUES (?,?,?,?,?,?,?,?)"
@@ -152,8 +169,10 @@ impl RawSqlite {
                     .prepare_cached("INSERT INTO payloads (record_id, xml) VALUES (?,?)")
                     .unwrap();
                 insert.execute(params![id, xml]).unwrap();
+                last = id;
             }
             transaction.commit().unwrap();
+            self.last = last + 1 - i64::try_from(jobs.len()).unwrap()..last + 1;
         }
         started.elapsed().as_secs_f64()
     }
@@ -164,7 +183,7 @@ impl RawSqlite {
         for document in documents {
             let (name, xml) = jobs(document)[0];
             let mut insert = self
-                .0
+                .connection
                 .prepare_cached(&format!(
                     "INSERT INTO jobs ({JOB_COLUMNS}, reason) VALUES (?,?,?,?,?,?,?,?,?)"
                 ))
@@ -178,21 +197,21 @@ impl RawSqlite {
         started.elapsed().as_secs_f64()
     }
 
-    /// All columns of these records by one list; seconds.
-    pub fn select(&mut self, ids: &[u64]) -> f64 {
+    /// All columns of the records of the last request by one list; seconds.
+    pub fn select(&mut self) -> f64 {
         let started = Instant::now();
-        let list = rows("?", ids.len());
+        let count = self.last.clone().count();
+        let list = rows("?", count);
         let query = format!("SELECT id, {JOB_COLUMNS} FROM jobs WHERE id IN ({list})");
-        let mut select = self.0.prepare_cached(&query).unwrap();
-        let ids = ids.iter().map(|id| id.cast_signed());
+        let mut select = self.connection.prepare_cached(&query).unwrap();
         let rows = select
-            .query_map(rusqlite::params_from_iter(ids), |row| {
+            .query_map(rusqlite::params_from_iter(self.last.clone()), |row| {
                 let text: String = row.get(2)?;
                 let hash: Vec<u8> = row.get(6)?;
                 Ok((row.get::<_, i64>(0)?, text, hash))
             })
             .unwrap();
-        assert!(rows.map(Result::unwrap).count() > 0);
+        assert_eq!(rows.map(Result::unwrap).count(), count);
         started.elapsed().as_secs_f64()
     }
 }
