@@ -2,7 +2,7 @@
 //! snapshot.
 
 use rusqlite::types::ValueRef;
-use rusqlite::{Connection, OptionalExtension, Row, params};
+use rusqlite::{CachedStatement, Connection, OptionalExtension, Row, params};
 
 use super::error;
 use crate::buffer::row::{self, JOB_COLUMNS, JobRow};
@@ -92,37 +92,44 @@ pub(super) fn find_records(
     owner: &Owner,
     records: &[(JobId, RecordId)],
 ) -> Result<Vec<Lookup<Record>>, BufferError> {
-    let find = |(job_id, id): &(JobId, RecordId)| {
-        Ok(
-            match row(connection, owner, job_id, *id)?.map(|row| row.record()) {
-                None => Lookup::Absent,
-                Some(Ok(record)) => Lookup::Found(record),
-                Some(Err(unreadable)) => {
-                    tracing::error!(%unreadable, "a record cannot be read");
-                    Lookup::Unreachable
-                }
-            },
-        )
+    let mut rows = rows(connection).map_err(|why| error(&why))?;
+    let mut find = |(job_id, id): &(JobId, RecordId)| {
+        let row = row(&mut rows, owner, job_id, *id)?;
+        Ok(match row.as_ref().map(JobRow::record) {
+            None => Lookup::Absent,
+            Some(Ok(record)) => Lookup::Found(record),
+            Some(Err(unreadable)) => {
+                tracing::error!(%unreadable, "a record cannot be read");
+                Lookup::Unreachable
+            }
+        })
     };
-    let found = records.iter().map(find).collect::<rusqlite::Result<_>>();
+    let found = records
+        .iter()
+        .map(&mut find)
+        .collect::<rusqlite::Result<_>>();
     found.map_err(|why| error(&why))
+}
+
+/// The statement behind [`row`].
+pub(super) fn rows(connection: &Connection) -> rusqlite::Result<CachedStatement<'_>> {
+    connection.prepare_cached(&format!("SELECT {JOB_COLUMNS} FROM jobs WHERE id = ?"))
 }
 
 /// The row of this record ID, if it is this owner's and this job's.
 pub(super) fn row(
-    connection: &Connection,
+    rows: &mut CachedStatement<'_>,
     owner: &Owner,
     job_id: &JobId,
     id: RecordId,
 ) -> rusqlite::Result<Option<JobRow>> {
-    let mut find =
-        connection.prepare_cached(&format!("SELECT {JOB_COLUMNS} FROM jobs WHERE id = ?"))?;
-    let row = find
-        .query_row([id.get().cast_signed()], job_row)
-        .optional()?;
-    Ok(row.filter(|row| {
-        row.owner == owner.as_str().as_bytes() && row.job_id == job_id.as_str().as_bytes()
-    }))
+    let mut found = rows.query([id.get().cast_signed()])?;
+    let Some(row) = found.next()? else {
+        return Ok(None);
+    };
+    let is_theirs = row.get_ref(1)?.as_bytes() == Ok(owner.as_str().as_bytes())
+        && row.get_ref(2)?.as_bytes() == Ok(job_id.as_str().as_bytes());
+    is_theirs.then(|| job_row(row)).transpose()
 }
 
 pub(super) fn job_row(row: &Row<'_>) -> rusqlite::Result<JobRow> {

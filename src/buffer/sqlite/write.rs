@@ -165,8 +165,9 @@ pub(super) fn kill(
     records: &[(JobId, RecordId)],
     at: Timestamp,
 ) -> Result<Vec<Lookup<Kill>>> {
+    let mut rows = lookup::rows(connection).map_err(|why| error(&why))?;
     let kill = |(job_id, id): &(JobId, RecordId)| {
-        let row = lookup::row(connection, owner, job_id, *id)?;
+        let row = lookup::row(&mut rows, owner, job_id, *id)?;
         Ok(match row.map(|row| row.state().map(|state| (row, state))) {
             None => Lookup::Absent,
             Some(Err(unreadable)) => {
