@@ -192,7 +192,8 @@ async fn mariadb(table: &mut Table) {
         let ids = record_ids(&reply.unwrap());
         let first = subject.used.load(Ordering::Relaxed) - BATCH;
         let question = statuses(first, &ids);
-        let raw_question = timed(raw.select()).await;
+        let raw_ids = raw.last_ids();
+        let raw_question = timed(raw.select(&raw_ids)).await;
         let ours = timed(subject.answer(&question)).await;
         table.cost(
             "6",

@@ -99,9 +99,14 @@ impl RawMysql {
         futures::future::join_all(work).await;
     }
 
-    /// All columns of the records of the last request by one list.
-    pub async fn select(&mut self) {
-        let ids: Vec<_> = self.last.clone().map(Value::from).collect();
+    /// The record IDs of the last request.
+    pub fn last_ids(&self) -> Vec<u64> {
+        self.last.clone().collect()
+    }
+
+    /// All columns of these records by one list.
+    pub async fn select(&mut self, ids: &[u64]) {
+        let ids: Vec<_> = ids.iter().map(Value::from).collect();
         let list = rows("?", ids.len());
         let query = format!("SELECT id, {JOB_COLUMNS} FROM jobs WHERE id IN ({list})");
         let count = ids.len();
