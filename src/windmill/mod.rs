@@ -21,6 +21,7 @@ mod reply;
 mod reply_reader;
 mod reply_writer;
 pub mod sample;
+mod skim;
 mod tokens;
 
 pub use call::{
