@@ -73,24 +73,53 @@ pub(super) fn is_space(character: char) -> bool {
     matches!(character, ' ' | '\t' | '\n' | '\r')
 }
 
-/// Whether a text can name an element or an attribute. Beyond ASCII everything passes.
-pub(super) fn is_name(text: &str) -> bool {
-    let begins = |byte: &u8| !matches!(byte, b'-' | b'.' | b'0'..=b'9');
-    let part = |byte: u8| !byte.is_ascii() || NAME_BYTES >> byte & 1 == 1;
-    text.as_bytes().first().is_some_and(begins) && text.bytes().all(part)
+/// What the name of an element or an attribute looks like.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Name {
+    Plain,
+    /// It has a colon.
+    Prefixed,
 }
 
-/// One bit for each ASCII character that a name can have.
-const NAME_BYTES: u128 = {
-    let mut bits = 0;
-    let mut byte = 0_u8;
-    while byte.is_ascii() {
-        if byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b':' | b'-' | b'.') {
-            bits |= 1 << byte;
+impl Name {
+    /// None where a text can name nothing. Beyond ASCII everything passes.
+    pub fn of(text: &str) -> Option<Self> {
+        let (all, any) = text
+            .bytes()
+            .map(|byte| NAME_BYTES.get(usize::from(byte)).copied().unwrap_or(0))
+            .fold((PART, 0), |(all, any), bits| (all & bits, any | bits));
+        let begins = |byte: &u8| !matches!(byte, b'-' | b'.' | b'0'..=b'9');
+        if all != PART || !text.as_bytes().first().is_some_and(begins) {
+            return None;
         }
-        byte += 1;
+        Some(if any & COLON == 0 {
+            Self::Plain
+        } else {
+            Self::Prefixed
+        })
     }
-    bits
+}
+
+/// Of a byte that a name can have.
+const PART: u8 = 1;
+/// Of the byte that ends a prefix.
+const COLON: u8 = 2;
+
+/// What each byte is in a name: looking it up is quicker than asking.
+static NAME_BYTES: [u8; 256] = {
+    let mut table = [0; 256];
+    let mut rest = table.as_mut_slice();
+    let mut byte = 0_u8;
+    while let Some((bits, after)) = rest.split_first_mut() {
+        *bits = match byte {
+            b':' => PART | COLON,
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'_' | b'-' | b'.' | 0x80.. => PART,
+            _ => 0,
+        };
+        rest = after;
+        byte = byte.wrapping_add(1);
+    }
+    table
 };
 
 /// What stands between `&` and `;` as a character: one of the five predefined entities, or a
@@ -233,13 +262,13 @@ mod tests {
         assert_eq!(attribute_value(raw.into()).ok().as_deref(), value);
     }
 
-    #[test]
-    fn names() {
-        for good in ["a", "a-b.c_1", "w:job", "é", "_"] {
-            assert!(is_name(good), "{good}");
-        }
-        for bad in ["", "1a", "-a", ".a", "a b", "a<b", "a\"", "a/"] {
-            assert!(!is_name(bad), "{bad}");
+    #[rstest]
+    #[case(&["a", "a-b.c_1", "é", "_", "job"], Some(Name::Plain))]
+    #[case(&["w:job", "xmlns:w", ":a", "a:b:c"], Some(Name::Prefixed))]
+    #[case(&["", "1a", "-a", ".a", "a b", "a<b", "a\"", "a/", "a\u{7f}"], None)]
+    fn names(#[case] texts: &[&str], #[case] name: Option<Name>) {
+        for text in texts {
+            assert_eq!(Name::of(text), name, "{text}");
         }
     }
 }

@@ -5,10 +5,10 @@ use std::borrow::Cow;
 
 use quick_xml::events::attributes::Attributes;
 use quick_xml::name::{
-    LocalName, Namespace, NamespaceResolver, Prefix, PrefixDeclaration, QName, ResolveResult,
+    Namespace, NamespaceResolver, Prefix, PrefixDeclaration, QName, ResolveResult,
 };
 
-use super::characters::{self, attribute_value, line_ends};
+use super::characters::{self, Name, attribute_value, line_ends};
 use super::error::Problem;
 use super::tokens::{Tag, Token, Tokens};
 use super::{JABBER_NAMESPACE, NAMESPACE};
@@ -20,6 +20,8 @@ pub const MAX_ATTRIBUTES: usize = 64;
 pub(super) struct Elements<'a> {
     tokens: Tokens<'a>,
     namespaces: NamespaceResolver,
+    /// No element deeper than this has bound a namespace that is still in `namespaces`.
+    bound_at: usize,
     /// Of the tag that was read last.
     attributes: Vec<Attribute<'a>>,
 }
@@ -65,6 +67,7 @@ impl<'a> Elements<'a> {
         Self {
             tokens: Tokens::new(text, base),
             namespaces: NamespaceResolver::default(),
+            bound_at: 0,
             attributes: Vec::new(),
         }
     }
@@ -77,7 +80,7 @@ impl<'a> Elements<'a> {
                 None => PrefixDeclaration::Default,
                 Some(prefix) => PrefixDeclaration::Named(prefix),
             };
-            elements.declare(prefix, Namespace(&binding.namespace), base)?;
+            elements.declare(0, prefix, Namespace(&binding.namespace), base)?;
         }
         Ok(elements)
     }
@@ -108,6 +111,7 @@ impl<'a> Elements<'a> {
         let prefix = QName(tag.name).prefix().map(Prefix::into_inner);
         if let Some(prefix) = prefix {
             self.declare(
+                0,
                 PrefixDeclaration::Named(prefix),
                 Namespace(NAMESPACE),
                 tag.at,
@@ -211,26 +215,26 @@ impl<'a> Elements<'a> {
 
     /// Reads a tag's attributes, binds its namespaces, and says whether the element is ours.
     fn enter(&mut self, tag: Tag<'a>) -> Result<(Element<'a>, bool), Problem> {
-        if !characters::is_name(tag.name) {
+        let Some(kind) = Name::of(tag.name) else {
             let problem = Problem::malformed(tag.at, "a tag without a proper name");
             return Err(problem.within(tag.name));
-        }
+        };
         self.read_attributes(&tag)?;
-        let (name, prefix) = QName(tag.name).decompose();
+        let (name, prefix) = match kind {
+            Name::Plain => (tag.name, None),
+            Name::Prefixed => {
+                let (name, prefix) = QName(tag.name).decompose();
+                (name.into_inner(), prefix)
+            }
+        };
         let ours = self.is_ours(&tag, prefix)?;
-        Ok((
-            Element {
-                name: LocalName::into_inner(name),
-                tag,
-            },
-            ours,
-        ))
+        Ok((Element { name, tag }, ours))
     }
 
     fn read_attributes(&mut self, tag: &Tag<'a>) -> Result<(), Problem> {
         self.attributes.clear();
         let malformed = |text: &str| Problem::malformed(tag.at, text).within(tag.name);
-        self.open_scope();
+        self.end_scopes();
         let mut prefixed = false;
         for attribute in Attributes::new(tag.content, tag.name.len()).with_checks(false) {
             let attribute = attribute.map_err(|error| malformed(&error.to_string()))?;
@@ -238,17 +242,17 @@ impl<'a> Elements<'a> {
             if self.attributes.iter().any(|earlier| earlier.name == name) {
                 return Err(malformed(&format!("the attribute {name} is there twice")));
             }
-            if !characters::is_name(name) {
+            let Some(kind) = Name::of(name) else {
                 return Err(malformed("an attribute without a proper name"));
-            }
+            };
             if self.attributes.len() == MAX_ATTRIBUTES {
                 return Err(malformed(&format!("more than {MAX_ATTRIBUTES} attributes")));
             }
             let value = attribute_value(attribute.value).map_err(|text| malformed(&text))?;
             if let Some(binding) = attribute.key.as_namespace_binding() {
-                self.declare(binding, Namespace(&value), tag.at)?;
+                self.declare(self.tokens.depth(), binding, Namespace(&value), tag.at)?;
             }
-            prefixed |= name.contains(':');
+            prefixed |= kind == Name::Prefixed;
             self.attributes.push(Attribute { name, value });
         }
         if prefixed {
@@ -258,11 +262,18 @@ impl<'a> Elements<'a> {
         }
     }
 
-    /// Ends the scopes of what is not around this tag, and begins its own.
-    fn open_scope(&mut self) {
-        let depth = u16::try_from(self.tokens.depth()).unwrap_or(u16::MAX);
-        self.namespaces.set_level(depth.saturating_sub(1));
-        self.namespaces.set_level(depth);
+    /// Ends the scopes of what is not around the tag that was read last.
+    fn end_scopes(&mut self) {
+        let around = self.tokens.depth().saturating_sub(1);
+        if self.bound_at > around {
+            self.set_level(around);
+        }
+    }
+
+    fn set_level(&mut self, depth: usize) {
+        let level = u16::try_from(depth).unwrap_or(u16::MAX);
+        self.namespaces.set_level(level);
+        self.bound_at = depth;
     }
 
     /// Drops attributes with a foreign prefix, and takes ours off.
@@ -284,12 +295,15 @@ impl<'a> Elements<'a> {
         unbound.map_or(Ok(()), Err)
     }
 
+    /// Binds a namespace in an element that is so deep.
     fn declare(
         &mut self,
+        depth: usize,
         prefix: PrefixDeclaration<'_>,
         namespace: Namespace<'_>,
         at: usize,
     ) -> Result<(), Problem> {
+        self.set_level(depth);
         let added = self.namespaces.add(prefix, namespace);
         added.map_err(|error| Problem::malformed(at, error.to_string()))
     }

@@ -5,7 +5,7 @@ use std::io::BufRead as _;
 use quick_xml::events::{BytesStart, Event};
 use quick_xml::{Error, Reader};
 
-use super::characters;
+use super::characters::{self, Name};
 use super::error::Problem;
 use super::skim;
 
@@ -290,7 +290,7 @@ fn ends_cdata(text: &str) -> bool {
 
 /// Whether a processing instruction can have this name.
 fn is_target(name: &str) -> bool {
-    characters::is_name(name) && !name.eq_ignore_ascii_case("xml")
+    Name::of(name).is_some() && !name.eq_ignore_ascii_case("xml")
 }
 
 #[cfg(test)]
