@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 use xmpp_parsers::jid::FullJid;
 
 use crate::bridge::{self, Bridge};
-use crate::buffer::{self, BufferError, Gate, OpenError, Options, StoreUrl, TaskBuffer};
+use crate::buffer::{self, Gate, OpenError, Options, StoreUrl, TaskBuffer};
 use crate::config::{self, Config};
 use crate::error::{Kind, Report};
 use crate::job::Owner;
@@ -84,20 +84,34 @@ pub fn until_signalled() -> Result<CancellationToken, Report> {
     Ok(shutdown)
 }
 
-/// Opens the store and logs in to the XMPP server, once.
+/// Asks the store and logs in to the XMPP server, once, and changes nothing.
 pub async fn try_connections(config: &Config) -> Result<(), Report> {
-    let url = &config.buffer.url;
-    let opened = buffer::open_for_reading(url, &store_options(&config.buffer)?).await;
-    let store = opened.map_err(|error| store_report(url, &error))?;
-    store
-        .ping()
-        .await
-        .map_err(|error| unanswered(url, &error))?;
+    try_store(config).await?;
     let settings = door_settings(config)?;
     xmpp::try_login(&settings).await.map_err(|error| {
         let what = format!("{}: no log-in to the XMPP server", config.xmpp.jid);
         Report::new(Kind::Unreachable, what).because(error)
     })
+}
+
+/// A store that still has to be made or migrated is asked for that alone.
+async fn try_store(config: &Config) -> Result<(), Report> {
+    let (url, options) = (&config.buffer.url, store_options(&config.buffer)?);
+    let unopened = |error| store_report(url, &error);
+    if !buffer::plan(url, &options)
+        .await
+        .map_err(unopened)?
+        .is_empty()
+    {
+        return Ok(());
+    }
+    let store = buffer::open_for_reading(url, &options)
+        .await
+        .map_err(unopened)?;
+    store
+        .ping()
+        .await
+        .map_err(|error| Report::new(Kind::Unreachable, format!("{url}: no answer")).because(error))
 }
 
 /// How the store is opened.
@@ -236,10 +250,6 @@ pub fn store_report(url: &StoreUrl, error: &OpenError) -> Report {
     Report::new(kind, format!("{url}: the store cannot be opened"))
         .because(error)
         .hint(hint)
-}
-
-fn unanswered(url: &StoreUrl, error: &BufferError) -> Report {
-    Report::new(Kind::Unreachable, format!("{url}: no answer")).because(error)
 }
 
 fn door_report(config: &Config, error: &DoorError) -> Report {

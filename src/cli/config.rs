@@ -25,7 +25,11 @@ pub(super) fn run(command: Config, output: &mut Output) -> Result<(), Report> {
             if connect {
                 super::in_runtime(daemon::try_connections(&loaded.config))?;
             }
-            output.note("the configuration is sound");
+            output.note(if connect {
+                "the configuration is sound; the store and the XMPP server let us in"
+            } else {
+                "the configuration is sound"
+            });
             Ok(())
         }
     }

@@ -19,6 +19,7 @@ pub(super) fn start(log: Log) -> Result<(), Report> {
     let cap = LevelFilter::from_level(log.level.min(Level::INFO));
     let targets = Targets::new().with_default(log.level);
     let targets = targets.with_targets(TALKATIVE.map(|target| (target, cap)));
+    let targets = targets.with_target("refinery_core", log.level.min(Level::WARN));
     let registry = tracing_subscriber::registry().with(targets);
     let lines = layer().with_writer(std::io::stderr);
     let started = match log.format {

@@ -148,9 +148,15 @@ impl Link {
         }
     }
 
+    /// There will be no other connection. The stream's worker would panic if its wish were
+    /// dropped, and at the end of the process there is no time to grant it: it waits for ever.
+    pub(super) fn abandon(&mut self) {
+        self.wish.take().into_iter().for_each(std::mem::forget);
+    }
+
     /// Says goodbye: writes what is left, if it can be, and closes the stream.
     pub(super) async fn close(mut self, limit: Duration) {
-        self.wish.take().into_iter().for_each(wish::release);
+        self.abandon();
         if !self.is_up() {
             return;
         }

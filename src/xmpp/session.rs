@@ -55,7 +55,13 @@ impl Session {
     pub(super) async fn run(mut self, shutdown: CancellationToken) -> Result<(), DoorError> {
         loop {
             tokio::select! {
-                event = self.link.next() => self.on_event(event?),
+                event = self.link.next() => match event {
+                    Ok(event) => self.on_event(event),
+                    Err(error) => {
+                        self.link.abandon();
+                        return Err(error);
+                    }
+                },
                 () = self.lanes.broken() => return Err(DoorError::Broken),
                 () = shutdown.cancelled() => break,
             }

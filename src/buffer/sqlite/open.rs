@@ -82,10 +82,14 @@ pub(super) fn connect_for_reading(path: &Path) -> Result<Connection, OpenError> 
 pub(in crate::buffer) async fn plan(path: &Path) -> Result<Vec<Step>, OpenError> {
     blocking(path, |path| {
         if path.exists() {
-            pending(&connect_for_reading(path)?)
-        } else {
-            migrate::pending(&migrate::sqlite(), None)
+            return pending(&connect_for_reading(path)?);
         }
+        let folder = path.parent().unwrap_or(path);
+        if !folder.is_dir() {
+            let missing = format!("there is no folder {}", folder.display());
+            return Err(OpenError::Invalid(missing));
+        }
+        migrate::pending(&migrate::sqlite(), None)
     })
     .await
 }
