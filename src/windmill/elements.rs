@@ -10,6 +10,7 @@ use quick_xml::name::{
 
 use super::characters::{self, Name, attribute_value, line_ends};
 use super::error::Problem;
+use super::skim::plain_attribute;
 use super::tokens::{Tag, Token, Tokens};
 use super::{JABBER_NAMESPACE, NAMESPACE};
 
@@ -233,33 +234,48 @@ impl<'a> Elements<'a> {
 
     fn read_attributes(&mut self, tag: &Tag<'a>) -> Result<(), Problem> {
         self.attributes.clear();
-        let malformed = |text: &str| Problem::malformed(tag.at, text).within(tag.name);
         self.end_scopes();
+        let mut rest = tag.content.get(tag.name.len()..).unwrap_or_default();
         let mut prefixed = false;
-        for attribute in Attributes::new(tag.content, tag.name.len()).with_checks(false) {
-            let attribute = attribute.map_err(|error| malformed(&error.to_string()))?;
+        while let Some((name, value, after)) = plain_attribute(rest) {
+            prefixed |= self.take_attribute(tag, name, Cow::Borrowed(value))? == Name::Prefixed;
+            rest = after;
+        }
+        let read = tag.content.len() - rest.len();
+        for attribute in Attributes::new(tag.content, read).with_checks(false) {
+            let attribute = attribute.map_err(|error| misspelled(tag, &error.to_string()))?;
             let name = attribute.key.into_inner();
-            if self.attributes.iter().any(|earlier| earlier.name == name) {
-                return Err(malformed(&format!("the attribute {name} is there twice")));
-            }
-            let Some(kind) = Name::of(name) else {
-                return Err(malformed("an attribute without a proper name"));
-            };
-            if self.attributes.len() == MAX_ATTRIBUTES {
-                return Err(malformed(&format!("more than {MAX_ATTRIBUTES} attributes")));
-            }
-            let value = attribute_value(attribute.value).map_err(|text| malformed(&text))?;
-            if let Some(binding) = attribute.key.as_namespace_binding() {
-                self.declare(self.tokens.depth(), binding, Namespace(&value), tag.at)?;
-            }
-            prefixed |= kind == Name::Prefixed;
-            self.attributes.push(Attribute { name, value });
+            prefixed |= self.take_attribute(tag, name, attribute.value)? == Name::Prefixed;
         }
         if prefixed {
             self.keep_ours(tag)
         } else {
             Ok(())
         }
+    }
+
+    fn take_attribute(
+        &mut self,
+        tag: &Tag<'a>,
+        name: &'a str,
+        value: Cow<'a, str>,
+    ) -> Result<Name, Problem> {
+        if self.attributes.iter().any(|earlier| earlier.name == name) {
+            let text = format!("the attribute {name} is there twice");
+            return Err(misspelled(tag, &text));
+        }
+        let kind = Name::of(name);
+        let kind = kind.ok_or_else(|| misspelled(tag, "an attribute without a proper name"))?;
+        if self.attributes.len() == MAX_ATTRIBUTES {
+            let text = format!("more than {MAX_ATTRIBUTES} attributes");
+            return Err(misspelled(tag, &text));
+        }
+        let value = attribute_value(value).map_err(|text| misspelled(tag, &text))?;
+        if let Some(binding) = QName(name).as_namespace_binding() {
+            self.declare(self.tokens.depth(), binding, Namespace(&value), tag.at)?;
+        }
+        self.attributes.push(Attribute { name, value });
+        Ok(kind)
     }
 
     /// Ends the scopes of what is not around the tag that was read last.
@@ -320,6 +336,10 @@ impl<'a> Elements<'a> {
     }
 }
 
+fn misspelled(tag: &Tag<'_>, text: &str) -> Problem {
+    Problem::malformed(tag.at, text).within(tag.name)
+}
+
 /// Whether names in this namespace are ours. What a stream's default namespace covers counts as
 /// being in none.
 pub(super) fn is_our_namespace(name: &str) -> bool {
@@ -360,5 +380,27 @@ mod tests {
             }
         }
         assert_eq!(names, ["b", "d", "f"]);
+    }
+
+    #[test]
+    fn attributes_are_one_list_however_they_are_written() {
+        let read = |text: &str| -> Option<Vec<String>> {
+            let mut elements = Elements::new(text, 0);
+            elements.root().ok()?;
+            let values = elements.attributes.into_iter();
+            Some(values.map(|a| a.value.into_owned()).collect())
+        };
+        let values = read("<a b=\"1\"\n\tc=\">\" d = \"3\" e='4' f=\"5\"/>");
+        assert_eq!(values.unwrap(), ["1", ">", "3", "4", "5"]);
+        for odd in [
+            "b=\"1\" b='1'",
+            "b='1' c=\"\" b=\"1\"",
+            "b=\"1\" c",
+            "b c=\"1\"",
+            "=\"1\"",
+            "b=1",
+        ] {
+            assert_eq!(read(&format!("<a {odd}/>")), None, "{odd}");
+        }
     }
 }

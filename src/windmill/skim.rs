@@ -73,6 +73,15 @@ fn name_of(content: &[u8]) -> Option<&[u8]> {
     content.split(is_space).next()
 }
 
+/// The name and the value of the first of a tag's attributes, and what follows it, if it is written
+/// like most: `name="value"`. Whether the name is one is left to see.
+pub(super) fn plain_attribute(attributes: &str) -> Option<(&str, &str, &str)> {
+    let attributes = attributes.trim_start_matches(characters::is_space);
+    let (name, value) = attributes.split_once('=')?;
+    let (value, rest) = value.strip_prefix('"')?.split_once('"')?;
+    (!name.ends_with(characters::is_space)).then_some((name, value, rest))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -97,5 +106,21 @@ mod tests {
     #[case("<b/><c>", "<b/>")]
     fn what_is_plain_is_counted(#[case] content: &str, #[case] plain: &str) {
         assert_eq!(content.get(..plain_children(content, 2)), Some(plain));
+    }
+
+    #[rstest]
+    #[case(" a=\"1\"", Some(("a", "1", "")))]
+    #[case("\n\ta=\">'&amp;=\" b='2'", Some(("a", ">'&amp;=", " b='2'")))]
+    #[case("", None)]
+    #[case(" a", None)]
+    #[case(" a =\"1\"", None)]
+    #[case(" a= \"1\"", None)]
+    #[case(" a='1'", None)]
+    #[case(" a=\"1", None)]
+    fn an_attribute_is_taken_as_most_are_written(
+        #[case] attributes: &str,
+        #[case] first: Option<(&str, &str, &str)>,
+    ) {
+        assert_eq!(plain_attribute(attributes), first);
     }
 }
