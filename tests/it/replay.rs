@@ -4,6 +4,8 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use assert_cmd::Command;
 
@@ -45,6 +47,18 @@ fn every_fixture_is_answered_as_it_says() {
     assert!(said.contains(" 0 different"), "{said}");
 }
 
+fn wait_until_online(daemon: &Gristmill) {
+    let begun = Instant::now();
+    while !daemon.log().contains("online") {
+        assert!(
+            begun.elapsed() < Duration::from_secs(20),
+            "{}",
+            daemon.log()
+        );
+        thread::sleep(Duration::from_millis(20));
+    }
+}
+
 #[test]
 fn a_daemon_answers_the_fixtures_by_each_carrier() {
     let prosody = Prosody::start(ACCOUNTS);
@@ -53,6 +67,7 @@ fn a_daemon_answers_the_fixtures_by_each_carrier() {
     fs::set_permissions(&password, fs::Permissions::from_mode(0o600)).unwrap();
     for carrier in ["iq", "message", "body"] {
         let daemon = Gristmill::on_sqlite(&prosody, &[]);
+        wait_until_online(&daemon);
         let mut command = replay();
         command
             .args(["--via", "xmpp", "--carrier", carrier, "--config"])
