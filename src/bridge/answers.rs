@@ -18,7 +18,7 @@ pub(super) fn for_the_store(jobs: Vec<Submission>) -> (Vec<NewJob>, Vec<Refusal>
     for job in jobs {
         match job {
             Submission::Good(job) => good.push(NewJob {
-                content: job.spec.content_hash(),
+                content: job.content,
                 key: job.spec.key,
                 priority: job.spec.priority,
                 state: State::Ready,

@@ -1,6 +1,6 @@
 //! What a supervisor can ask.
 
-use crate::job::{Attempt, JobId, JobSpec, RecordId, Requirements};
+use crate::job::{Attempt, ContentHash, JobId, JobSpec, RecordId, Requirements};
 
 use super::Reason;
 
@@ -63,6 +63,18 @@ pub struct SubmittedJob {
     pub spec: JobSpec,
     /// The `<job>` element as it came, readable by itself.
     pub xml: String,
+    /// The spec's hash, made while the document is read: that can be done for several jobs, and
+    /// several requests, at a time.
+    pub content: ContentHash,
+}
+
+impl SubmittedJob {
+    /// A job and its XML.
+    #[must_use]
+    pub fn new(spec: JobSpec, xml: String) -> Self {
+        let content = spec.content_hash();
+        Self { spec, xml, content }
+    }
 }
 
 /// A job that cannot be stored.

@@ -3,6 +3,8 @@
 use std::collections::HashSet;
 use std::ops::Range;
 
+use rayon::prelude::*;
+
 use crate::job::{Attempt, JobId, Requirements};
 
 use super::characters;
@@ -25,6 +27,9 @@ pub struct Limits {
     /// The most `<job>` entries of one call.
     pub max_jobs: usize,
 }
+
+/// From so many jobs on it pays to read them on several cores.
+const MANY_JOBS: usize = 100;
 
 /// The longest record ID that is repeated although it is none, in characters.
 const MAX_UNREADABLE_CHARS: usize = 64;
@@ -181,23 +186,43 @@ fn part<'a>(
     )
 }
 
+/// Reads the jobs of a large request on all cores: that takes longer than all else about it.
 fn read_submissions(document: &str, envelope: &Envelope<'_>) -> Result<Vec<Submission>, Problem> {
+    let entries = &envelope.entries;
+    let read = |(place, entry)| read_submission(document, envelope, entry, place + 1);
+    let read: Vec<_> = if entries.len() < MANY_JOBS {
+        entries.iter().enumerate().map(read).collect()
+    } else {
+        entries.par_iter().enumerate().map(read).collect()
+    };
     let mut named = HashSet::new();
-    let mut submissions = Vec::with_capacity(envelope.entries.len());
-    for (place, entry) in envelope.entries.iter().enumerate() {
-        let mut elements = part(document, entry.range.clone(), envelope)?;
-        let (element, _) = elements.root()?;
-        let job = job_reader::read_content(&mut elements, element, &entry.keys)?;
-        elements.finish()?;
-        if let (Some(job_id), Some(attempt)) = (&job.job_id, job.attempt)
-            && !named.insert((job_id.clone(), attempt))
+    let mut submissions = Vec::with_capacity(entries.len());
+    for (entry, read) in entries.iter().zip(read) {
+        let (key, submission) = read?;
+        if let Some(key) = key
+            && let Some((job_id, attempt)) = named.replace(key)
         {
             let text = format!("the job {job_id} with attempt {attempt} is there twice");
-            return Err(Problem::invalid(entry.element.tag.at, text).within(element.tag.name));
+            return Err(Problem::invalid(entry.element.tag.at, text).within(entry.element.tag.name));
         }
-        submissions.push(submission(document, envelope, entry, place + 1, job));
+        submissions.push(submission);
     }
     Ok(submissions)
+}
+
+/// A job, and its key where that can be read.
+fn read_submission(
+    document: &str,
+    envelope: &Envelope<'_>,
+    entry: &Entry<'_>,
+    index: usize,
+) -> Result<(Option<(JobId, Attempt)>, Submission), Problem> {
+    let mut elements = part(document, entry.range.clone(), envelope)?;
+    let (element, _) = elements.root()?;
+    let job = job_reader::read_content(&mut elements, element, &entry.keys)?;
+    elements.finish()?;
+    let key = job.job_id.clone().zip(job.attempt);
+    Ok((key, submission(document, envelope, entry, index, job)))
 }
 
 fn submission(
@@ -211,7 +236,7 @@ fn submission(
         Ok(spec) => {
             let xml = document.get(entry.range.clone()).unwrap_or_default();
             let xml = excerpt::readable_alone(xml, entry.element, &envelope.bindings);
-            Submission::Good(Box::new(SubmittedJob { spec, xml }))
+            Submission::Good(Box::new(SubmittedJob::new(spec, xml)))
         }
         Err(reason) => Submission::Refused(RefusedJob {
             index,

@@ -18,7 +18,7 @@ pub fn execute_jobs(jobs: u32, bytes: usize) -> Result<Request, InvalidId> {
     let submission = |number| {
         let spec = production_job(number, bytes)?;
         let xml = write_job(&spec);
-        Ok(Submission::Good(Box::new(SubmittedJob { spec, xml })))
+        Ok(Submission::Good(Box::new(SubmittedJob::new(spec, xml))))
     };
     let jobs = (0..jobs)
         .map(submission)

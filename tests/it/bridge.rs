@@ -100,7 +100,7 @@ fn id(name: &str) -> JobId {
 fn good(name: &str, parameters: &str) -> Submission {
     let spec = JobSpec::new(id(name), Attempt::FIRST, "run".into(), parameters.into());
     let xml = gristmill::windmill::write_job(&spec);
-    Submission::Good(Box::new(SubmittedJob { spec, xml }))
+    Submission::Good(Box::new(SubmittedJob::new(spec, xml)))
 }
 
 fn bad(index: usize, name: Option<&str>) -> Submission {

@@ -220,7 +220,7 @@ fn call() -> impl Strategy<Value = Call> {
         specs.dedup_by(|a, b| a.key == b.key);
         let good = |spec: JobSpec| {
             let xml = write_job(&spec);
-            Submission::Good(Box::new(SubmittedJob { spec, xml }))
+            Submission::Good(Box::new(SubmittedJob::new(spec, xml)))
         };
         Call::ExecuteJobs(specs.into_iter().map(good).collect())
     });

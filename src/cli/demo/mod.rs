@@ -228,7 +228,7 @@ fn production(jobs: u32) -> Result<Vec<SubmittedJob>, Report> {
     let submission = |number| {
         let spec = sample::production_job(number, JOB_BYTES)?;
         let xml = write_job(&spec);
-        Ok(SubmittedJob { spec, xml })
+        Ok(SubmittedJob::new(spec, xml))
     };
     let jobs: Result<_, InvalidId> = (0..jobs).map(submission).collect();
     jobs.map_err(|error| Report::new(Kind::Bug, "the demo's jobs are invalid").because(error))
