@@ -7,6 +7,7 @@ use std::time::Duration;
 use mysql_async::prelude::Queryable;
 use mysql_async::{Conn, Error};
 use tokio::sync::{mpsc, oneshot};
+use tokio::task::yield_now;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::batch::{Answers, Batch};
@@ -152,7 +153,7 @@ impl Work for Wish {
 impl Task {
     async fn run(mut self, mut requests: mpsc::Receiver<Request>) {
         let mut group = Vec::new();
-        while requests.recv_many(&mut group, GROUP_REQUESTS).await > 0 {
+        while gather(&mut requests, &mut group).await {
             let mut lot = Lot::default();
             for request in group.drain(..) {
                 match request {
@@ -282,6 +283,23 @@ impl Task {
             last_used: Instant::now(),
         })
     }
+}
+
+/// Waits for a request, and takes with it what others are just about to ask: those who were
+/// answered by the last commit come back at the same time. `false`: there will be no more.
+async fn gather(requests: &mut mpsc::Receiver<Request>, group: &mut Vec<Request>) -> bool {
+    let mut taken = requests.recv_many(group, GROUP_REQUESTS).await;
+    while taken > 0 && group.len() < GROUP_REQUESTS {
+        yield_now().await;
+        let before = group.len();
+        while group.len() < GROUP_REQUESTS
+            && let Ok(next) = requests.try_recv()
+        {
+            group.push(next);
+        }
+        taken = group.len() - before;
+    }
+    !group.is_empty()
 }
 
 /// Why a transaction has not committed, as far as is known.
