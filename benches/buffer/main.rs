@@ -1,6 +1,7 @@
 //! What the task buffer costs, as ratios to raw statements on the same schema: each pair is
 //! measured in one interleaved run. `cargo bench --bench buffer`.
 #![allow(
+    dead_code,
     missing_docs,
     clippy::unwrap_used,
     clippy::expect_used,

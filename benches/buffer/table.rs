@@ -39,6 +39,11 @@ impl Table {
         self.add((goal, what), ratio, format!("at least {at_least:.2}"));
     }
 
+    /// A ratio that nobody set a goal for.
+    pub fn observe(&mut self, what: &'static str, ratio: f64) {
+        self.add(("-", what), ratio, "none".to_owned());
+    }
+
     fn add(&mut self, line: Line, ratio: f64, goal: String) {
         if !self.counts {
             return;

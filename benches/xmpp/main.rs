@@ -137,14 +137,9 @@ async fn rates(table: &mut Table, supervisor: &mut Supervisor, raw: &mut RawMysq
         let requests = supervisor.requests();
         let (by_iq, ids) = timed(supervisor.hand_over(Carrier::Iq, &requests)).await;
         fastest = fastest.min(by_iq);
-        table.cost(
-            "-",
-            "1,000 jobs in 20 IQs, to one raw batch",
-            by_iq / raw_batch,
-            f64::INFINITY,
-        );
+        table.observe("1,000 jobs in 20 IQs, to one raw batch", by_iq / raw_batch);
         let (again, _) = timed(supervisor.ask(Carrier::Iq, &requests)).await;
-        table.cost("-", "the same sent again", again / raw_batch, f64::INFINITY);
+        table.observe("the same sent again", again / raw_batch);
 
         let first = supervisor.used - JOBS;
         let questions = (first..)
@@ -155,11 +150,9 @@ async fn rates(table: &mut Table, supervisor: &mut Supervisor, raw: &mut RawMysq
             .collect();
         let (raw_select, ()) = timed(raw.select(&raw_ids)).await;
         let (status, _) = timed(supervisor.ask(Carrier::Iq, &questions)).await;
-        table.cost(
-            "-",
+        table.observe(
             "status of 1,000 in 20 IQs, to one raw IN",
             status / raw_select,
-            f64::INFINITY,
         );
 
         for (carrier, what) in [
@@ -171,7 +164,7 @@ async fn rates(table: &mut Table, supervisor: &mut Supervisor, raw: &mut RawMysq
         ] {
             let requests = supervisor.requests();
             let (taken, _) = timed(supervisor.hand_over(carrier, &requests)).await;
-            table.cost("-", what, taken / raw_batch, f64::INFINITY);
+            table.observe(what, taken / raw_batch);
         }
     }
     println!(
