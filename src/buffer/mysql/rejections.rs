@@ -73,7 +73,10 @@ impl Rejection {
             .iter()
             .map(|(job_id, _)| job_id.as_str().into())
             .collect();
-        let query = "SELECT job_id, attempt FROM jobs WHERE owner = ? AND job_id IN ({keys})";
+        // A locking read waits for what another session has inserted and not committed: the
+        // session of a daemon that was killed may still commit.
+        let query = "SELECT job_id, attempt FROM jobs WHERE owner = ? AND job_id IN ({keys})
+                     LOCK IN SHARE MODE";
         let mut there = HashSet::new();
         for row in select_in(conn, query, &[self.owner.as_str().into()], &keys).await? {
             let (job_id, attempt): (Vec<u8>, u32) = read(row)?;
