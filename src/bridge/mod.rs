@@ -27,6 +27,9 @@ pub use room::ReplyRoom;
 /// When a supervisor that was told `busy` should come again.
 const BUSY_RETRY_AFTER: Duration = Duration::from_secs(5);
 
+/// How much the clocks of this machine and of the XMPP server may differ.
+const CLOCK_SKEW: Duration = Duration::from_secs(5);
+
 /// What the configuration says of calls and replies.
 #[derive(Clone, Debug)]
 pub struct Settings {
@@ -303,12 +306,17 @@ impl Bridge {
             return Ok(Vec::new());
         }
         let now = self.clock.now();
+        // The answer leaves later than now, and the clock of the server that stamps what is
+        // delayed is another one.
+        let at = now
+            .checked_add(self.settings.timeout + CLOCK_SKEW)
+            .unwrap_or(Timestamp::MAX);
         let forget_before = now
             .checked_sub(self.settings.max_age)
             .unwrap_or(Timestamp::MIN);
         let remembered = self
             .buffer
-            .remember_rejected(&origin.owner, &keys, now, forget_before);
+            .remember_rejected(&origin.owner, &keys, at, forget_before);
         self.ask(origin, remembered).await
     }
 
