@@ -2,12 +2,11 @@
 //! signals and the ordered stop.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use jiff::Timestamp;
 use secrecy::SecretString;
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::time::{sleep, timeout};
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use xmpp_parsers::jid::FullJid;
 
@@ -19,9 +18,6 @@ use crate::job::Owner;
 use crate::job::policy::Clock;
 use crate::windmill::Limits;
 use crate::xmpp::{self, DoorError};
-
-/// When a store that went away before it said whose jobs it holds is asked again.
-const ORPHAN_CHECK_AGAIN: Duration = Duration::from_secs(1);
 
 /// The wall clock: the one place that reads it.
 pub struct SystemClock;
@@ -53,7 +49,6 @@ pub async fn run(
         gate.opened()
             .await
             .map_err(|error| store_report(url, &error))?;
-        refuse_orphans(config, &*gate).await?;
         std::future::pending().await
     };
     tokio::pin!(house);
@@ -188,43 +183,37 @@ fn open_in_background(
         ..store_options(&config.buffer)?
     };
     let url = config.buffer.url.clone();
+    let owners = config.supervisor.iter().map(config::Supervisor::owner);
+    let owners: Vec<Owner> = owners.filter_map(Result::ok).collect();
+    let known = (!config.buffer.allow_orphans).then_some(owners);
     let open = move || {
-        let (url, options) = (url.clone(), options.clone());
-        async move { buffer::open(&url, &options).await }
+        let (url, options, known) = (url.clone(), options.clone(), known.clone());
+        async move {
+            let store = buffer::open(&url, &options).await?;
+            if let Some(known) = known {
+                refuse_orphans(&known, &*store).await?;
+            }
+            Ok(store)
+        }
     };
     Ok(Gate::start(open, config.buffer.timeout, shutdown))
 }
 
-/// Jobs that nobody configured may ask for are most likely a mistake in an owner's name.
-async fn refuse_orphans(config: &Config, store: &dyn TaskBuffer) -> Result<(), Report> {
-    if config.buffer.allow_orphans {
-        return Ok(());
-    }
-    let url = &config.buffer.url;
-    let configured = config.supervisor.iter().map(config::Supervisor::owner);
-    let configured: Vec<Owner> = configured.filter_map(Result::ok).collect();
-    let found = loop {
-        match store.unfinished_owners().await {
-            Ok(found) => break found,
-            Err(error) => tracing::debug!(%error, "whose jobs the store holds is not known yet"),
-        }
-        sleep(ORPHAN_CHECK_AGAIN).await;
-    };
+/// Jobs that nobody configured may ask for are most likely a mistake in an owner's name. Asked
+/// before the store answers anybody, for to such a supervisor all its jobs would be `rejected`.
+async fn refuse_orphans(known: &[Owner], store: &dyn TaskBuffer) -> Result<(), OpenError> {
+    let found = store.unfinished_owners().await;
+    let found = found.map_err(|error| OpenError::Unreachable(error.to_string()))?;
     let orphans = found
         .into_iter()
-        .filter(|(owner, _)| !configured.contains(owner));
+        .filter(|(owner, _)| !known.contains(owner));
     let orphans: Vec<_> = orphans
         .map(|(owner, jobs)| format!("{owner} ({jobs} jobs)"))
         .collect();
     if orphans.is_empty() {
         return Ok(());
     }
-    let what = format!(
-        "{url}: there are unfinished jobs of owners that no supervisor has: {}",
-        orphans.join(", ")
-    );
-    Err(Report::new(Kind::Configuration, what)
-        .hint("give a [[supervisor]] that owner, or set buffer.allow_orphans = true"))
+    Err(OpenError::Orphaned(orphans.join(", ")))
 }
 
 /// What an operator reads when a store cannot be opened.
@@ -245,6 +234,10 @@ pub fn store_report(url: &StoreUrl, error: &OpenError) -> Report {
         ),
         OpenError::SchemaTooNew { .. } => (Kind::Failed, "install the newer gristmill"),
         OpenError::SchemaTooOld { .. } => (Kind::Failed, "run `gristmill migrate`"),
+        OpenError::Orphaned(_) => (
+            Kind::Configuration,
+            "give a [[supervisor]] that owner, or set buffer.allow_orphans = true",
+        ),
         OpenError::Invalid(_) => (Kind::Configuration, "check buffer.url"),
     };
     Report::new(kind, format!("{url}: the store cannot be opened"))

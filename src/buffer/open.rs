@@ -64,6 +64,9 @@ pub enum OpenError {
     /// The server does not let us in.
     #[error("the store refuses us: {0}")]
     Refused(String),
+    /// It holds unfinished jobs of owners that nobody may ask for.
+    #[error("there are unfinished jobs of owners that no supervisor has: {0}")]
+    Orphaned(String),
     /// What is configured, or what is there, cannot serve as a store.
     #[error("{0}")]
     Invalid(String),
