@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use tokio::sync::mpsc;
-use tokio::time::{Instant, sleep};
+use tokio::time::{Duration, Instant, sleep};
 use tokio_util::sync::CancellationToken;
 use tokio_xmpp::Stanza;
 use xmpp_parsers::iq::Iq;
@@ -24,6 +24,10 @@ use super::settings::Settings;
 
 /// Answers that wait for the line, of all lanes together.
 const REPLIES: usize = 16;
+
+/// At the end, nothing came in for so long: what the stream has acknowledged to the server and not
+/// handed over yet would be lost without a word.
+const QUIET: Duration = Duration::from_millis(100);
 
 /// Everything about our presence on the server.
 pub(super) struct Session {
@@ -79,13 +83,15 @@ impl Session {
         self.lanes.close();
         let limit = sleep(self.settings.limits.drain);
         tokio::pin!(limit);
+        let mut in_hand = true;
         loop {
             tokio::select! {
                 event = self.link.next() => match event {
                     Ok(event) => self.on_event(event),
                     Err(_) => break,
                 },
-                () = self.lanes.finished() => break,
+                () = self.lanes.finished(), if in_hand => in_hand = false,
+                () = sleep(QUIET), if !in_hand => break,
                 () = &mut limit => {
                     tracing::warn!("not every request was answered before the end");
                     break;
