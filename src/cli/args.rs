@@ -226,6 +226,9 @@ pub(super) struct Migrate {
     /// Print what would be done, and do nothing
     #[arg(long)]
     pub(super) plan: bool,
+    /// Print one JSON object for each step
+    #[arg(long)]
+    pub(super) json: bool,
 }
 
 fn assignment(text: &str) -> Result<(String, String), String> {

@@ -1,5 +1,7 @@
 //! `gristmill migrate`: the store's schema, brought up to date by hand.
 
+use serde_json::json;
+
 use crate::buffer;
 use crate::daemon;
 use crate::error::Report;
@@ -18,7 +20,11 @@ pub(super) async fn run(arguments: Migrate, output: &mut Output) -> Result<(), R
     };
     let steps = steps.map_err(|error| daemon::store_report(url, &error))?;
     for step in &steps {
-        output.line(format_args!("{}  {}", step.version, step.name))?;
+        if arguments.json {
+            output.json(&json!({ "version": step.version, "name": step.name }))?;
+        } else {
+            output.line(format_args!("{}  {}", step.version, step.name))?;
+        }
     }
     output.note(match (steps.len(), arguments.plan) {
         (0, _) => format!("{url}: the schema is up to date"),

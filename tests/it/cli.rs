@@ -199,6 +199,9 @@ fn migrations_are_planned_and_taken() {
     let site = site();
     let plan = stdout(&mut at(&site, &["migrate", "--plan"]));
     assert!(!plan.is_empty());
+    let json = stdout(&mut at(&site, &["migrate", "--plan", "--json"]));
+    let first: serde_json::Value = serde_json::from_str(json.lines().next().unwrap()).unwrap();
+    assert_eq!(first["version"], 1);
     assert_eq!(stdout(&mut at(&site, &["migrate"])), plan);
     assert!(stdout(&mut at(&site, &["migrate", "--plan"])).is_empty());
 }
