@@ -2,11 +2,13 @@
 
 use jiff::Timestamp;
 
+use crate::job::JobId;
+
 use super::call_writer::record_attribute;
 use super::markup::Markup;
 use super::{
     Answer, CallKind, Counts, DataAnswer, Existence, Fault, FixAnswer, KillAnswer, NAMESPACE,
-    Reason, Receipt, ReceiptResult, Reply, StatusAnswer, StatusDetail,
+    Reason, Receipt, ReceiptResult, RecordRef, Reply, Status, StatusAnswer, StatusDetail,
 };
 
 /// The root of a reply to what could not be told to be a call.
@@ -192,23 +194,25 @@ fn to_the_second(time: Timestamp) -> Timestamp {
 }
 
 fn kill(markup: &mut Markup, answer: &KillAnswer) {
-    markup
-        .begin("job")
-        .attribute("jobID", answer.job_id.as_str());
-    record_attribute(markup, &answer.record);
-    markup.plain_attribute("result", answer.result.name());
-    markup
-        .plain_attribute("status", answer.status.name())
-        .empty();
+    let (job_id, record) = (&answer.job_id, &answer.record);
+    outcome(markup, job_id, record, answer.result.name(), answer.status);
 }
 
 fn fix(markup: &mut Markup, answer: &FixAnswer) {
-    markup
-        .begin("job")
-        .attribute("jobID", answer.job_id.as_str());
-    record_attribute(markup, &answer.record);
-    markup.plain_attribute("result", answer.result.name());
-    markup
-        .plain_attribute("status", answer.status.name())
-        .empty();
+    let (job_id, record) = (&answer.job_id, &answer.record);
+    outcome(markup, job_id, record, answer.result.name(), answer.status);
+}
+
+/// What came of doing something to a record, and the record's word after it.
+fn outcome(
+    markup: &mut Markup,
+    job_id: &JobId,
+    record: &RecordRef,
+    result: &'static str,
+    status: Status,
+) {
+    markup.begin("job").attribute("jobID", job_id.as_str());
+    record_attribute(markup, record);
+    markup.plain_attribute("result", result);
+    markup.plain_attribute("status", status.name()).empty();
 }
