@@ -2,6 +2,7 @@
 //! signals and the ordered stop.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use jiff::Timestamp;
 use secrecy::SecretString;
@@ -15,16 +16,23 @@ use crate::buffer::{self, Gate, OpenError, Options, StoreUrl, TaskBuffer};
 use crate::config::{self, Config};
 use crate::error::{Kind, Report};
 use crate::job::Owner;
-use crate::job::policy::Clock;
+use crate::job::policy::{BootClock, Clock};
 use crate::windmill::Limits;
 use crate::xmpp::{self, DoorError};
 
-/// The wall clock: the one place that reads it.
+/// The machine's clocks: the one place that reads the time of day.
 pub struct SystemClock;
 
 impl Clock for SystemClock {
     fn now(&self) -> Timestamp {
         Timestamp::now()
+    }
+}
+
+impl BootClock for SystemClock {
+    fn since_boot(&self) -> Duration {
+        let time = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
+        Duration::try_from(time).unwrap_or_default()
     }
 }
 

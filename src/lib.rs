@@ -11,6 +11,7 @@
 //! | [`bridge`] | one call in, one reply out, over the task buffer |
 //! | [`buffer`] | the task buffer: the trait, SQLite, MySQL, the gate in front of them |
 //! | [`windmill`] | the supervisor's language: XML to calls, replies to XML |
+//! | [`runner`] | ways to run a job, behind one trait |
 //! | [`job`] | the domain: names, specs, records, the state machine |
 //! | [`error`] | what people read when something is wrong; exit codes |
 //!
@@ -26,5 +27,6 @@ pub mod config;
 pub mod daemon;
 pub mod error;
 pub mod job;
+pub mod runner;
 pub mod windmill;
 pub mod xmpp;

@@ -3,11 +3,13 @@
 //! A look-up has three outcomes, kept apart by type: found, absent, unreachable. To take one for
 //! another makes a job run twice.
 
+mod claims;
 mod gate;
 mod health;
 mod migrate;
 mod mysql;
 mod open;
+mod operations;
 mod pending;
 mod row;
 mod sqlite;
@@ -20,10 +22,15 @@ use crate::job::{
     Attempt, ContentHash, Event, JobId, JobKey, Owner, Record, RecordId, Refusal, State,
 };
 
+pub use claims::{
+    AdvanceRequest, Advanced, Change, ClaimRequest, Claimed, Claims, Holder, Lease, MAX_EVENTS,
+    Orders, ProgressReport, Renewed,
+};
 pub use gate::Gate;
 pub use migrate::Step;
 pub use mysql::MysqlBuffer;
 pub use open::{OpenError, Options, migrate, open, open_for_reading, plan};
+pub use operations::{Drain, Note, Operation, Operations, Purge};
 pub use sqlite::SqliteBuffer;
 pub use url::{InvalidUrl, MysqlServer, MysqlUrl, StoreUrl};
 

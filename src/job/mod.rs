@@ -1,12 +1,18 @@
 //! The domain: what a job is and how it lives. Plain validated types; no I/O, no async, no clock.
 
+mod claim;
 mod id;
+mod order;
 pub mod policy;
 mod record;
+mod run;
 mod spec;
 mod state;
 
+pub use claim::{Fence, Limits, Move, Ruling, Standing, Step};
 pub use id::{Attempt, InvalidId, JobId, JobKey, Owner, RecordId};
+pub use order::{Action, Declined, Effect};
 pub use record::{Event, Level, Record, Refusal};
+pub use run::{OutputFile, Progress, RunFault, RunKey, RunOrder, RunReport, Token, Verdict};
 pub use spec::{ContentHash, File, JobSpec, Quantity, Requirements, Transformation};
 pub use state::{HeldFrom, IllegalTransition, Outcome, Phase, State, Transition};

@@ -10,8 +10,14 @@ pub trait Clock: Send + Sync {
     fn now(&self) -> Timestamp;
 }
 
+/// A clock that nobody sets, the same for every process of a machine; tests bring their own.
+pub trait BootClock: Send + Sync {
+    /// The time since the machine was booted, suspension included. Never goes back.
+    fn since_boot(&self) -> Duration;
+}
+
 /// Waits that double from `first` to `longest`.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Backoff {
     /// The wait after the first failure.
     pub first: Duration,

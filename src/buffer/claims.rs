@@ -1,0 +1,191 @@
+//! What conductors ask of a store.
+
+use std::fmt;
+
+use async_trait::async_trait;
+use jiff::Timestamp;
+
+use super::BufferError;
+use crate::job::{
+    Event, Fence, JobKey, Limits, Owner, Progress, RecordId, RunReport, State, Step, Token,
+};
+
+/// The store as conductors see it. All changes carry a fencing token; one that is stale changes
+/// nothing. Repeating a change whose outcome is in doubt is harmless.
+#[async_trait]
+pub trait Claims: Send + Sync {
+    /// Gives ready and due jobs to a holder: higher priority first, then older first. Their token
+    /// grows by one. Scheduled jobs whose time has come are made ready before.
+    async fn claim(&self, request: ClaimRequest) -> Result<Vec<Claimed>, BufferError>;
+
+    /// Makes changes, all in one transaction and in order; one answer for each. A record may have
+    /// several.
+    async fn advance(&self, request: AdvanceRequest) -> Result<Vec<Advanced>, BufferError>;
+
+    /// Shows that the claims' holder lives; one answer for each, in order.
+    async fn renew(&self, claims: &[(RecordId, Token)]) -> Result<Vec<Renewed>, BufferError>;
+
+    /// Keeps what a run says of itself; `false`: its claim is not the latest any more. Beyond
+    /// [`MAX_EVENTS`] of a record, events of runs are dropped with one last warning.
+    async fn report(&self, report: ProgressReport) -> Result<bool, BufferError>;
+
+    /// Every claim that is held, by anybody.
+    async fn leases(&self) -> Result<Vec<Lease>, BufferError>;
+
+    /// What a holder must know soon, in one cheap question: wishes to kill its jobs, claims that
+    /// are its no more, and whether `daemon` shall drain. It also says when the next scheduled
+    /// job is due.
+    async fn orders(
+        &self,
+        holder: &Holder,
+        daemon: &str,
+        claims: &[(RecordId, Token)],
+    ) -> Result<Orders, BufferError>;
+}
+
+/// At most so many events are kept of one record's runs' own words.
+pub const MAX_EVENTS: u32 = 1000;
+
+/// Who holds claims: one working folder's conductor, whichever process it is at a time.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Holder(String);
+
+impl Holder {
+    /// The longest name, in bytes.
+    pub const MAX_BYTES: usize = 128;
+
+    /// `None`: the name is empty or too long.
+    #[must_use]
+    pub fn new(name: String) -> Option<Self> {
+        (!name.is_empty() && name.len() <= Self::MAX_BYTES).then_some(Self(name))
+    }
+
+    /// The name as text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for Holder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// What [`Claims::claim`] takes.
+#[derive(Clone, Debug)]
+pub struct ClaimRequest {
+    /// Who will hold them.
+    pub holder: Holder,
+    /// No more than these.
+    pub most: u32,
+    /// What is due by now is ready.
+    pub now: Timestamp,
+}
+
+/// A job that was claimed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Claimed {
+    /// Its record.
+    pub id: RecordId,
+    /// The claim.
+    pub token: Token,
+    /// Whose job it is.
+    pub owner: Owner,
+    /// Its owner's name for it.
+    pub key: JobKey,
+    /// How many runs failed before.
+    pub runs: u32,
+    /// The job's XML, as it came.
+    pub payload: String,
+}
+
+/// What [`Claims::advance`] takes.
+#[derive(Clone, Debug)]
+pub struct AdvanceRequest {
+    /// In order.
+    pub changes: Vec<Change>,
+    /// How often a job is tried.
+    pub limits: Limits,
+    /// When it happens.
+    pub now: Timestamp,
+}
+
+/// What the holder of a claim, or who rescues it, says of the job.
+#[derive(Clone, Debug)]
+pub struct Change {
+    /// The record.
+    pub id: RecordId,
+    /// Who says so.
+    pub fence: Fence,
+    /// What is said.
+    pub step: Step,
+    /// In 0..1, spreads the waits.
+    pub dice: f64,
+    /// Why, where there is more to say than the step; becomes the job's reason and its event's text.
+    pub reason: Option<String>,
+    /// What the run left behind.
+    pub report: Option<RunReport>,
+}
+
+/// What came of a [`Change`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Advanced {
+    /// The job is in this state now.
+    Done(State),
+    /// The claim is not the latest, or has ended; the job is in this state.
+    Stale(State),
+    /// There is no such record, or its row cannot be read.
+    Missing,
+}
+
+/// What came of a renewal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Renewed {
+    /// The claim holds.
+    Held,
+    /// It is not the latest, or has ended.
+    Lost,
+}
+
+/// What [`Claims::report`] takes.
+#[derive(Clone, Debug)]
+pub struct ProgressReport {
+    /// The record.
+    pub id: RecordId,
+    /// The claim.
+    pub token: Token,
+    /// The latest, if there is news of it.
+    pub progress: Option<Progress>,
+    /// In order.
+    pub events: Vec<Event>,
+}
+
+/// A claim that is held.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Lease {
+    /// The record.
+    pub id: RecordId,
+    /// The claim.
+    pub token: Token,
+    /// How often it was renewed.
+    pub renewal: u64,
+    /// Claimed or running.
+    pub state: State,
+    /// Who holds it.
+    pub holder: Holder,
+}
+
+/// What [`Claims::orders`] answers.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Orders {
+    /// Held claims whose job somebody wished killed.
+    pub kill: Vec<RecordId>,
+    /// Asked claims that are not the latest, or have ended.
+    pub lost: Vec<(RecordId, Token)>,
+    /// Whether nothing new shall be claimed.
+    pub drain: bool,
+    /// When the next job that is scheduled, or backs off, is due.
+    pub next_due: Option<Timestamp>,
+}

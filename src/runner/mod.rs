@@ -1,0 +1,80 @@
+//! Runners: each knows one way to run a job. All that is asked and answered is plain data, so that
+//! a runner can live in another process.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+
+use crate::job::{Event, Progress, RunKey, RunOrder, RunReport};
+
+/// One way to run jobs. A run is named by its key; every question about it may be repeated.
+#[async_trait]
+pub trait Runner: Send + Sync {
+    /// Starts a run, unless one of its key was started before; returns once its program runs, or
+    /// has ended already.
+    ///
+    /// `Transient`, `Permanent`: nothing runs. `InDoubt`: look it up.
+    async fn start(&self, order: &RunOrder) -> Result<(), RunError>;
+
+    /// Where a run stands.
+    async fn look_up(&self, run: RunKey) -> Result<RunState, RunError>;
+
+    /// Returns once nothing of the run lives any more; at once if nothing ever did.
+    async fn ended(&self, run: RunKey) -> Result<(), RunError>;
+
+    /// Puts off the end of a run's lease; `None`: it has none any more.
+    async fn renew(&self, run: RunKey, lease_until: Option<Duration>) -> Result<(), RunError>;
+
+    /// Has a run ended: asked first, and made after the grace time. Returns before it has ended.
+    async fn stop(&self, run: RunKey) -> Result<(), RunError>;
+
+    /// What an ended run left behind; `Verdict::Lost` where it vanished.
+    async fn collect(&self, run: RunKey) -> Result<RunReport, RunError>;
+
+    /// What the run has said since position `heard`, which the caller has kept for good by now;
+    /// `None`: since the position that was kept last.
+    async fn news(&self, run: RunKey, heard: Option<u64>) -> Result<News, RunError>;
+
+    /// Every run that was not forgotten, alive or ended, also of a time before a restart.
+    async fn runs(&self) -> Result<Vec<RunKey>, RunError>;
+
+    /// Drops what is kept of an ended run; its outcome is stored by now. `failed`: somebody may
+    /// want to look at what it left.
+    async fn forget(&self, run: RunKey, failed: bool) -> Result<(), RunError>;
+}
+
+/// Where a run stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RunState {
+    /// Something of it lives.
+    Alive,
+    /// It was started, and nothing of it lives.
+    Ended,
+    /// Nothing of it was ever started.
+    NeverStarted,
+}
+
+/// What a run's program says of itself while it runs.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct News {
+    /// The latest.
+    pub progress: Option<Progress>,
+    /// In order; capped in number and size.
+    pub events: Vec<Event>,
+    /// Where the next news begin.
+    pub heard: u64,
+}
+
+/// What a runner could not do.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum RunError {
+    /// It may go better later.
+    #[error("the runner cannot do it now: {0}")]
+    Transient(String),
+    /// It never will.
+    #[error("the job cannot be run: {0}")]
+    Permanent(String),
+    /// It may have been done: look it up, never repeat blindly.
+    #[error("the runner may have done it: {0}")]
+    InDoubt(String),
+}
