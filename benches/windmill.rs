@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 use gristmill::job::{JobId, RecordId};
 use gristmill::windmill::{
     Answer, Call, CallKind, Limits, RecordRef, Reply, Status, StatusAnswer, Style, Submission,
-    outline, read_call, read_job, sample, write_call, write_reply,
+    open_call, read_call, read_job, sample, write_call, write_reply,
 };
 use quick_xml::events::Event;
 use serde::Deserialize;
@@ -52,7 +52,7 @@ fn main() {
 
     let medians = medians([
         &|| bare_events(&document),
-        &|| outline(document.as_bytes(), &LIMITS).unwrap().jobs.len(),
+        &|| open_call(document.as_bytes(), &LIMITS).unwrap().job_count(),
         &|| jobs.iter().map(|xml| by_serde(xml)).sum(),
         &|| {
             jobs.iter()

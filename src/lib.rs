@@ -16,7 +16,7 @@
 //! | [`error`] | what people read when something is wrong; exit codes |
 //!
 //! A request's way: bytes, `xmpp::guard`, stanza, `xmpp::roster` (may this sender speak?),
-//! `xmpp::lane` (its owner's queue), `windmill::read_call`, [`bridge::Bridge`],
+//! `xmpp::lane` (its owner's queue), `windmill::open_call`, [`bridge::Bridge`],
 //! [`buffer::TaskBuffer`] (one transaction), `windmill::write_reply`, and back by the carrier that
 //! it came by.
 

@@ -29,6 +29,7 @@ use gristmill::job::Owner;
 use gristmill::job::policy::Clock;
 use gristmill::windmill::{Answer, Limits, ReceiptResult, Reply};
 use jiff::Timestamp;
+use tokio::runtime::Handle;
 use tokio::task::spawn_blocking;
 
 use documents::{execute, statuses};
@@ -94,7 +95,8 @@ impl Subject {
     /// From bytes to the answer's bytes.
     async fn answer(&self, document: &str) -> Reply {
         let origin = origin();
-        let request = self.bridge.read(document, &origin).unwrap();
+        let request = self.bridge.read(document.as_bytes(), &origin).await;
+        let request = request.unwrap();
         let reply = self.bridge.answer(request, &origin).await;
         assert!(!self.bridge.write(&reply).is_empty());
         reply
@@ -106,8 +108,12 @@ impl Subject {
         let read = |document: Option<&Arc<String>>| {
             let (bridge, document, origin) =
                 (self.bridge.clone(), document.cloned(), origin.clone());
+            let here = Handle::current();
             spawn_blocking(move || {
-                document.map(|document| bridge.read(&*document, &origin).unwrap())
+                let read = |document: Arc<String>| {
+                    here.block_on(bridge.read(document.as_bytes(), &origin))
+                };
+                document.map(|document| read(document).unwrap())
             })
         };
         let mut documents = documents.iter();

@@ -19,8 +19,8 @@ pub(super) fn for_the_store(jobs: Vec<Submission>) -> (Vec<NewJob>, Vec<Refusal>
         match job {
             Submission::Good(job) => good.push(NewJob {
                 content: job.content,
-                key: job.spec.key,
-                priority: job.spec.priority,
+                key: job.key,
+                priority: job.priority,
                 state: State::Ready,
                 payload: job.xml,
             }),
@@ -42,8 +42,8 @@ pub(super) fn open_receipts(jobs: &[Submission]) -> Vec<Receipt> {
     jobs.map(|(job, index)| match job {
         Submission::Good(job) => Receipt {
             index,
-            job_id: Some(job.spec.key.job_id.clone()),
-            attempt: job.spec.key.attempt,
+            job_id: Some(job.key.job_id.clone()),
+            attempt: job.key.attempt,
             result: ReceiptResult::Duplicate(RecordId::MAX),
         },
         Submission::Refused(job) => Receipt {

@@ -17,8 +17,8 @@ use crate::buffer::{BufferError, Lookup, StoreRequest, TaskBuffer};
 use crate::job::policy::Clock;
 use crate::job::{Attempt, JobId, Owner, Record};
 use crate::windmill::{
-    self, Answer, Call, CallKind, Existence, Fault, FaultCode, JobQuery, Limits, RecordQuery,
-    Reply, Request, Style, Submission,
+    self, Answer, Call, CallKind, Existence, Fault, FaultCode, JobQuery, Limits, OpenCall,
+    RecordQuery, Reply, Request, Style, Submission, SubmittedJob,
 };
 
 pub use answers::incident;
@@ -26,6 +26,9 @@ pub use room::ReplyRoom;
 
 /// When a supervisor that was told `busy` should come again.
 const BUSY_RETRY_AFTER: Duration = Duration::from_secs(5);
+
+/// Requests of fewer jobs are read anew when they are sent again.
+const RECALL_JOBS: usize = 20;
 
 /// How much the clocks of this machine and of the XMPP server may differ.
 const CLOCK_SKEW: Duration = Duration::from_secs(5);
@@ -99,10 +102,15 @@ impl Bridge {
         }
     }
 
-    /// Reads a document, or says what is wrong with it. No waiting, but for large documents some
-    /// milliseconds of work.
-    pub fn read(&self, document: impl AsRef<[u8]>, origin: &Origin) -> Result<Request, Reply> {
-        match windmill::read_call(document.as_ref(), &self.settings.limits) {
+    /// Reads a document, or says what is wrong with it. For large documents that is some
+    /// milliseconds of work, and a question to the buffer that ends by `settings.timeout`.
+    pub async fn read(&self, document: &[u8], origin: &Origin) -> Result<Request, Reply> {
+        let read = async {
+            let call = windmill::open_call(document, &self.settings.limits)?;
+            let known = self.sent_before(&call, origin).await;
+            call.read(known)
+        };
+        match read.await {
             Ok(mut request) => {
                 request.id = request.id.or_else(|| origin.stanza_id.clone());
                 Ok(request)
@@ -113,6 +121,32 @@ impl Bridge {
                 Err(self.fault(error.call, id, fault))
             }
         }
+    }
+
+    /// What the buffer has kept of a request's jobs: to compare is quicker than to read anew. The
+    /// first job tells whether the request is likely to be sent again.
+    async fn sent_before(&self, call: &OpenCall<'_>, origin: &Origin) -> Vec<Option<SubmittedJob>> {
+        let keys = call.job_keys();
+        let Some(first) = keys.get(..1).filter(|_| keys.len() >= RECALL_JOBS) else {
+            return Vec::new();
+        };
+        let recall = |keys| self.ask(origin, self.buffer.recall(&origin.owner, keys));
+        let kept = match recall(first).await.as_deref() {
+            Ok([Some(_)]) => recall(&keys).await.unwrap_or_default(),
+            // Whether it is away is said when it is asked to store.
+            _ => Vec::new(),
+        };
+        let known = keys.into_iter().zip(kept);
+        known
+            .map(|(key, kept)| {
+                kept.map(|kept| SubmittedJob {
+                    key,
+                    priority: kept.priority,
+                    content: kept.content,
+                    xml: kept.payload,
+                })
+            })
+            .collect()
     }
 
     /// Answers a request. Ends by `settings.timeout` after its arrival, whatever the store does.

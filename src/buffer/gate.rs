@@ -13,10 +13,10 @@ use tokio_util::sync::CancellationToken;
 use super::health::{Health, Suspicion};
 use super::pending::Ledger;
 use super::{
-    BufferError, Dossier, Kill, KnownJob, ListFilter, Lookup, OpenError, StoreRequest, Stored,
-    TaskBuffer,
+    BufferError, Dossier, KeptJob, Kill, KnownJob, ListFilter, Lookup, OpenError, StoreRequest,
+    Stored, TaskBuffer,
 };
-use crate::job::{Attempt, JobId, Owner, Record, RecordId};
+use crate::job::{Attempt, JobId, JobKey, Owner, Record, RecordId};
 
 /// Opens a store in the background and stands in front of it.
 pub struct Gate {
@@ -92,6 +92,15 @@ impl TaskBuffer for Gate {
         });
         let lost = |_| BufferError::Unreachable("the outcome is not known".to_owned());
         self.ask(|_| async { answer.await.map_err(lost)? }).await
+    }
+
+    async fn recall(
+        &self,
+        owner: &Owner,
+        keys: &[JobKey],
+    ) -> Result<Vec<Option<KeptJob>>, BufferError> {
+        self.ask(|store| async move { store.recall(owner, keys).await })
+            .await
     }
 
     async fn find_jobs(

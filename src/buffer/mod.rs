@@ -45,6 +45,14 @@ pub trait TaskBuffer: Send + Sync {
     /// is stored. Any other error: nothing is known to be stored.
     async fn store(&self, request: StoreRequest) -> Result<Vec<Stored>, BufferError>;
 
+    /// What is kept of jobs that were stored under these keys; one entry for each, in order. `None`
+    /// says nothing: there may be a record all the same.
+    async fn recall(
+        &self,
+        owner: &Owner,
+        keys: &[JobKey],
+    ) -> Result<Vec<Option<KeptJob>>, BufferError>;
+
     /// Looks jobs up by the supervisor's names; one entry for each, in order.
     async fn find_jobs(
         &self,
@@ -142,6 +150,17 @@ pub struct NewJob {
     pub priority: i32,
     /// The state it begins in.
     pub state: State,
+    /// The job's XML, as it came.
+    pub payload: String,
+}
+
+/// What [`TaskBuffer::recall`] gives: what came in with a job.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeptJob {
+    /// What it is compared by.
+    pub content: ContentHash,
+    /// Higher goes first.
+    pub priority: i32,
     /// The job's XML, as it came.
     pub payload: String,
 }

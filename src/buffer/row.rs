@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use jiff::Timestamp;
 
-use super::{BufferError, Dossier};
+use super::{BufferError, Dossier, KeptJob};
 use crate::job::{
     Attempt, ContentHash, Event, JobId, JobKey, Level, Owner, Record, RecordId, State,
 };
@@ -176,6 +176,15 @@ pub(super) fn owners(counts: Vec<(String, i64)>) -> Result<Vec<(Owner, u64)>, Bu
         Ok((owner, count.unsigned_abs()))
     };
     counts.into_iter().map(read).collect()
+}
+
+/// What came in with a job; `None` where it cannot be read.
+pub(super) fn kept_job(content: &[u8], priority_neg: i64, payload: String) -> Option<KeptJob> {
+    Some(KeptJob {
+        content: ContentHash(content.try_into().ok()?),
+        priority: i32::try_from(-priority_neg).ok()?,
+        payload,
+    })
 }
 
 /// Puts a dossier together. Its first event is the acceptance, which the record itself tells.

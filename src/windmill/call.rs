@@ -1,6 +1,6 @@
 //! What a supervisor can ask.
 
-use crate::job::{Attempt, ContentHash, JobId, JobSpec, RecordId, Requirements};
+use crate::job::{Attempt, ContentHash, JobId, JobKey, JobSpec, RecordId, Requirements};
 
 use super::Reason;
 
@@ -59,21 +59,27 @@ pub enum Submission {
 /// A job that can be stored.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SubmittedJob {
-    /// What to run.
-    pub spec: JobSpec,
-    /// The `<job>` element as it came, readable by itself.
-    pub xml: String,
-    /// The spec's hash, made while the document is read: that can be done for several jobs, and
-    /// several requests, at a time.
+    /// Which job this is.
+    pub key: JobKey,
+    /// Higher goes first.
+    pub priority: i32,
+    /// The spec's hash.
     pub content: ContentHash,
+    /// The `<job>` element as it came, readable by itself: [`read_job`](super::read_job) gives
+    /// the spec.
+    pub xml: String,
 }
 
 impl SubmittedJob {
     /// A job and its XML.
     #[must_use]
     pub fn new(spec: JobSpec, xml: String) -> Self {
-        let content = spec.content_hash();
-        Self { spec, xml, content }
+        Self {
+            content: spec.content_hash(),
+            priority: spec.priority,
+            key: spec.key,
+            xml,
+        }
     }
 }
 

@@ -1,15 +1,16 @@
 //! Calls and jobs to XML, in canonical spelling.
 
-use crate::job::{File, JobId, JobSpec, Quantity, Requirements};
+use crate::job::{Attempt, File, JobId, JobSpec, Quantity, Requirements};
 
 use super::markup::Markup;
-use super::{Call, JobQuery, NAMESPACE, RecordQuery, RecordRef, Request, Submission};
+use super::{Call, JobQuery, NAMESPACE, RecordQuery, RecordRef, Request, Submission, read_job};
 
 /// About how long a job is, and an entry of a query, in bytes.
 const JOB_BYTES: usize = 4096;
 const QUERY_BYTES: usize = 64;
 
-/// Writes a supervisor's document. Jobs are written from their specs; of a refused one the names.
+/// Writes a supervisor's document, whatever the spelling of its jobs' XML; of a refused job, and
+/// of one whose XML cannot be read, the names.
 #[must_use]
 pub fn write_call(request: &Request) -> String {
     let entry_bytes = match request.call {
@@ -74,13 +75,18 @@ pub(super) fn record_attribute(markup: &mut Markup, record: &RecordRef) {
 
 fn submission(markup: &mut Markup, submission: &Submission) {
     match submission {
-        Submission::Good(good) => job(markup, &good.spec),
-        Submission::Refused(refused) => {
-            let job_id = refused.job_id.as_ref().map(JobId::as_str);
-            markup.begin("job").optional_attribute("jobID", job_id);
-            markup.plain_attribute("attempt", refused.attempt).empty();
-        }
+        Submission::Good(good) => match read_job(&good.xml) {
+            Ok(spec) => job(markup, &spec),
+            Err(_) => names(markup, Some(&good.key.job_id), good.key.attempt),
+        },
+        Submission::Refused(refused) => names(markup, refused.job_id.as_ref(), refused.attempt),
     }
+}
+
+fn names(markup: &mut Markup, job_id: Option<&JobId>, attempt: Attempt) {
+    let job_id = job_id.map(JobId::as_str);
+    markup.begin("job").optional_attribute("jobID", job_id);
+    markup.plain_attribute("attempt", attempt).empty();
 }
 
 fn job(markup: &mut Markup, spec: &JobSpec) {

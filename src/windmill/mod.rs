@@ -1,7 +1,7 @@
 //! The supervisor's language: XML text to typed calls, typed replies to XML text. No I/O.
 //!
 //! ```text
-//! read_call:  characters ─▶ tokens ─▶ elements ─▶ envelope ─▶ reader ─▶ job_reader ─▶ fields
+//! read_call:  characters ─▶ tokens ─▶ elements ─▶ envelope ─▶ reader ─▶ submissions ─▶ job_reader ─▶ fields
 //! write_*:    call_writer, reply_writer ─▶ markup
 //! ```
 
@@ -22,6 +22,7 @@ mod reply_reader;
 mod reply_writer;
 pub mod sample;
 mod skim;
+mod submissions;
 mod tokens;
 
 pub use call::{
@@ -34,7 +35,7 @@ pub use error::ReadError;
 pub use fault::{Fault, FaultCode};
 pub use fields::{MAX_FILES, MAX_NAME_CHARS, MAX_PARAMETERS_BYTES};
 pub use job_reader::read_job;
-pub use reader::{Limits, Outline, outline, peek_id, peek_kind, read_call};
+pub use reader::{Limits, OpenCall, open_call, peek_id, peek_kind, read_call};
 pub use reply::{
     Answer, Counts, DataAnswer, Existence, FixAnswer, FixResult, KillAnswer, KillResult,
     OutputFile, Reason, Receipt, ReceiptResult, Reply, Status, StatusAnswer, StatusDetail,

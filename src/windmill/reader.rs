@@ -1,22 +1,17 @@
 //! Documents to calls.
 
-use std::collections::HashSet;
 use std::ops::Range;
 
-use rayon::prelude::*;
-
-use crate::job::{Attempt, JobId, Requirements};
+use crate::job::{Attempt, JobId, JobKey, Requirements};
 
 use super::characters;
 use super::elements::Elements;
 use super::envelope::{self, Entry, Envelope, Header};
 use super::error::Problem;
-use super::excerpt;
 use super::fields::Fields;
-use super::job_reader::{self, ReadJob};
+use super::submissions;
 use super::{
-    Call, CallKind, FaultCode, JobQuery, ReadError, RecordQuery, RecordRef, RefusedJob, Request,
-    Submission, SubmittedJob,
+    Call, CallKind, FaultCode, JobQuery, ReadError, RecordQuery, RecordRef, Request, SubmittedJob,
 };
 
 /// How much one document may hold.
@@ -27,9 +22,6 @@ pub struct Limits {
     /// The most `<job>` entries of one call.
     pub max_jobs: usize,
 }
-
-/// From so many jobs on it pays to read them on several cores.
-const MANY_JOBS: usize = 100;
 
 /// The longest record ID that is repeated although it is none, in characters.
 const MAX_UNREADABLE_CHARS: usize = 64;
@@ -42,32 +34,66 @@ const MAX_UNREADABLE_CHARS: usize = 64;
 /// are ignored. Every text loses the white space around it, but for the `id`.
 ///
 /// Errors have the code `malformed`, `invalid`, `unsupported-call` or `too-large`. A job that
-/// cannot be stored is no error: it is [`Submission::Refused`].
+/// cannot be stored is no error: it is [`Submission::Refused`](super::Submission::Refused).
 pub fn read_call(document: &[u8], limits: &Limits) -> Result<Request, ReadError> {
-    let read = |text: &str, envelope: Envelope<'_>| build(text, &envelope);
-    let (call, id) = located(document, limits, read)?;
-    Ok(Request { id, call })
+    open_call(document, limits)?.read(Vec::new())
 }
 
-/// What a document asks, and where its jobs are.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Outline {
-    /// The call.
-    pub call: CallKind,
-    /// The root's `id`.
-    pub id: Option<String>,
-    /// The `<job>` elements, in order, as byte ranges of the document.
-    pub jobs: Vec<Range<usize>>,
+/// A document of which all is looked at and nothing is built yet. What is wrong within the jobs of
+/// an executeJobs is still to be seen.
+#[derive(Debug)]
+pub struct OpenCall<'a> {
+    document: &'a str,
+    envelope: Envelope<'a>,
+    id: Option<String>,
 }
 
-/// Looks at a whole document as [`read_call`] does, without building anything of it. What is
-/// wrong within the jobs of an executeJobs is for `read_call` to say.
-pub fn outline(document: &[u8], limits: &Limits) -> Result<Outline, ReadError> {
-    let ((call, jobs), id) = located(document, limits, |_, envelope| {
-        let ranges = envelope.entries.into_iter().map(|entry| entry.range);
-        Ok((envelope.call, ranges.collect()))
-    })?;
-    Ok(Outline { call, id, jobs })
+/// The first half of [`read_call`].
+pub fn open_call<'a>(document: &'a [u8], limits: &Limits) -> Result<OpenCall<'a>, ReadError> {
+    let mut header = Header::default();
+    match open(document, limits, &mut header) {
+        Ok((document, envelope)) => Ok(OpenCall {
+            document,
+            envelope,
+            id: header.id,
+        }),
+        Err(problem) => {
+            if header.call.is_none() && header.id.is_none() {
+                header = envelope::peek(sound_part(document, problem.at));
+            }
+            Err(problem.located(document, header.call, header.id))
+        }
+    }
+}
+
+impl OpenCall<'_> {
+    /// The names of an executeJobs' jobs, in order, if all can be read; none of another call.
+    #[must_use]
+    pub fn job_keys(&self) -> Vec<JobKey> {
+        match self.envelope.call {
+            CallKind::ExecuteJobs => submissions::keys(&self.envelope).unwrap_or_default(),
+            _ => Vec::new(),
+        }
+    }
+
+    /// How many `<job>` elements it has.
+    #[must_use]
+    pub fn job_count(&self) -> usize {
+        self.envelope.entries.len()
+    }
+
+    /// The second half of [`read_call`]. `known` has for each of [`job_keys`](Self::job_keys), in
+    /// order, what was read under that name before, or is empty: a job that came in the very same
+    /// XML is not read again.
+    pub fn read(self, known: Vec<Option<SubmittedJob>>) -> Result<Request, ReadError> {
+        match build(self.document, &self.envelope, known) {
+            Ok(call) => Ok(Request { id: self.id, call }),
+            Err(problem) => {
+                let call = Some(self.envelope.call);
+                Err(problem.located(self.document.as_bytes(), call, self.id))
+            }
+        }
+    }
 }
 
 /// The call that a document's root names, from its prolog and its first tag alone.
@@ -80,24 +106,6 @@ pub fn peek_kind(document: &str) -> Option<CallKind> {
 #[must_use]
 pub fn peek_id(document: &str) -> Option<String> {
     envelope::peek(trimmed(document).0).id
-}
-
-/// Reads the envelope, makes something of it, and adds the ID, or to an error its place.
-fn located<T>(
-    document: &[u8],
-    limits: &Limits,
-    make: impl FnOnce(&str, Envelope<'_>) -> Result<T, Problem>,
-) -> Result<(T, Option<String>), ReadError> {
-    let mut header = Header::default();
-    match open(document, limits, &mut header).and_then(|(text, envelope)| make(text, envelope)) {
-        Ok(value) => Ok((value, header.id)),
-        Err(problem) => {
-            if header.call.is_none() && header.id.is_none() {
-                header = envelope::peek(sound_part(document, problem.at));
-            }
-            Err(problem.located(document, header.call, header.id))
-        }
-    }
 }
 
 fn open<'a>(
@@ -123,10 +131,14 @@ fn open<'a>(
     Ok((document, envelope))
 }
 
-fn build(document: &str, envelope: &Envelope<'_>) -> Result<Call, Problem> {
+fn build(
+    document: &str,
+    envelope: &Envelope<'_>,
+    known: Vec<Option<SubmittedJob>>,
+) -> Result<Call, Problem> {
     Ok(match envelope.call {
         CallKind::NumJobsWanted => Call::NumJobsWanted(read_requirements(document, envelope)?),
-        CallKind::ExecuteJobs => Call::ExecuteJobs(read_submissions(document, envelope)?),
+        CallKind::ExecuteJobs => Call::ExecuteJobs(submissions::read(document, envelope, known)?),
         CallKind::GetExecutorData => Call::GetExecutorData(each(envelope, read_job_query)?),
         CallKind::GetStatus => Call::GetStatus(each(envelope, read_record_query)?),
         CallKind::KillJobs => Call::KillJobs(each(envelope, read_record_query)?),
@@ -173,7 +185,7 @@ fn read_requirements(
 }
 
 /// The elements in a part of a document.
-fn part<'a>(
+pub(super) fn part<'a>(
     document: &'a str,
     range: Range<usize>,
     envelope: &Envelope<'_>,
@@ -184,67 +196,6 @@ fn part<'a>(
         base,
         &envelope.bindings,
     )
-}
-
-/// Reads the jobs of a large request on all cores: that takes longer than all else about it.
-fn read_submissions(document: &str, envelope: &Envelope<'_>) -> Result<Vec<Submission>, Problem> {
-    let entries = &envelope.entries;
-    let read = |(place, entry)| read_submission(document, envelope, entry, place + 1);
-    let read: Vec<_> = if entries.len() < MANY_JOBS {
-        entries.iter().enumerate().map(read).collect()
-    } else {
-        entries.par_iter().enumerate().map(read).collect()
-    };
-    let mut named = HashSet::new();
-    let mut submissions = Vec::with_capacity(entries.len());
-    for (entry, read) in entries.iter().zip(read) {
-        let (key, submission) = read?;
-        if let Some(key) = key
-            && let Some((job_id, attempt)) = named.replace(key)
-        {
-            let text = format!("the job {job_id} with attempt {attempt} is there twice");
-            return Err(Problem::invalid(entry.element.tag.at, text).within(entry.element.tag.name));
-        }
-        submissions.push(submission);
-    }
-    Ok(submissions)
-}
-
-/// A job, and its key where that can be read.
-fn read_submission(
-    document: &str,
-    envelope: &Envelope<'_>,
-    entry: &Entry<'_>,
-    index: usize,
-) -> Result<(Option<(JobId, Attempt)>, Submission), Problem> {
-    let mut elements = part(document, entry.range.clone(), envelope)?;
-    let (element, _) = elements.root()?;
-    let job = job_reader::read_content(&mut elements, element, &entry.keys)?;
-    elements.finish()?;
-    let key = job.job_id.clone().zip(job.attempt);
-    Ok((key, submission(document, envelope, entry, index, job)))
-}
-
-fn submission(
-    document: &str,
-    envelope: &Envelope<'_>,
-    entry: &Entry<'_>,
-    index: usize,
-    job: ReadJob,
-) -> Submission {
-    match job.spec {
-        Ok(spec) => {
-            let xml = document.get(entry.range.clone()).unwrap_or_default();
-            let xml = excerpt::readable_alone(xml, entry.element, &envelope.bindings);
-            Submission::Good(Box::new(SubmittedJob::new(spec, xml)))
-        }
-        Err(reason) => Submission::Refused(RefusedJob {
-            index,
-            job_id: job.job_id,
-            attempt: job.attempt.unwrap_or(Attempt::FIRST),
-            reason,
-        }),
-    }
 }
 
 /// Reads every entry of a query.

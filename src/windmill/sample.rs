@@ -142,7 +142,7 @@ mod tests {
             panic!("another call");
         };
         let keys = jobs.iter().filter_map(|job| match job {
-            Submission::Good(good) => Some(&good.spec.key),
+            Submission::Good(good) => Some(&good.key),
             Submission::Refused(_) => None,
         });
         assert_eq!(keys.collect::<std::collections::HashSet<_>>().len(), 100);

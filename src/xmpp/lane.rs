@@ -8,8 +8,9 @@ use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
 use futures::FutureExt;
+use tokio::runtime::Handle;
 use tokio::sync::mpsc;
-use tokio::task::JoinSet;
+use tokio::task::{JoinSet, spawn_blocking};
 use tokio_xmpp::Stanza;
 use tracing::{Instrument, Span, field};
 
@@ -173,16 +174,17 @@ async fn read_all(
 
 async fn read_one(bridge: &Arc<Bridge>, work: &Arc<Work>) -> Result<Request, Reply> {
     let (reader, document) = (bridge.clone(), work.clone());
-    let read = move || {
-        let _in_span = document.span.enter();
+    let read = async move {
         let text = document.letter.document();
         tracing::debug!(document = text, "received");
-        reader.read(text, &document.origin)
+        reader.read(text.as_bytes(), &document.origin).await
     };
+    let read = read.instrument(work.span.clone());
     let request = if work.letter.document().len() > LARGE_BYTES {
-        tokio::task::spawn_blocking(read).await.ok()
+        let here = Handle::current();
+        spawn_blocking(move || here.block_on(read)).await.ok()
     } else {
-        std::panic::catch_unwind(AssertUnwindSafe(read)).ok()
+        AssertUnwindSafe(read).catch_unwind().await.ok()
     };
     request.unwrap_or_else(|| {
         let document = work.letter.document();

@@ -8,15 +8,17 @@ use std::time::Duration;
 use async_trait::async_trait;
 use gristmill::bridge::{Bridge, Origin, ReplyRoom, Settings};
 use gristmill::buffer::{
-    self, BufferError, Dossier, Kill, KnownJob, ListFilter, Lookup, Options, StoreRequest,
-    StoreUrl, Stored, TaskBuffer,
+    self, BufferError, Dossier, KeptJob, Kill, KnownJob, ListFilter, Lookup, NewJob, Options,
+    StoreRequest, StoreUrl, Stored, TaskBuffer,
 };
 use gristmill::job::policy::Clock;
-use gristmill::job::{Attempt, JobId, JobSpec, Owner, Record, RecordId};
+use gristmill::job::{
+    Attempt, ContentHash, JobId, JobKey, JobSpec, Owner, Record, RecordId, State,
+};
 use gristmill::windmill::{
     Answer, Call, Existence, FaultCode, FixResult, JobQuery, KillResult, Limits, Reason,
     ReceiptResult, RecordQuery, RecordRef, RefusedJob, Reply, Request, Status, Submission,
-    SubmittedJob,
+    SubmittedJob, write_call,
 };
 use jiff::Timestamp;
 use tempfile::TempDir;
@@ -271,6 +273,49 @@ async fn sending_again_is_harmless() {
     assert!(matches!(again[2], ReceiptResult::Stored(_)));
 }
 
+/// Jobs that are sent again in the same bytes are not read again: what the store has of them
+/// counts. The others are.
+#[tokio::test]
+async fn what_is_sent_again_is_recalled() {
+    let house = house().await;
+    let names: Vec<_> = (1..=20).map(|name| name.to_string()).collect();
+    let mut jobs: Vec<_> = names.iter().map(|name| good(name, "a")).collect();
+    let marked = jobs.iter().map(|job| match job {
+        Submission::Good(job) => NewJob {
+            key: job.key.clone(),
+            content: ContentHash([7; 32]),
+            priority: 5,
+            state: State::Ready,
+            payload: job.xml.clone(),
+        },
+        Submission::Refused(_) => panic!("{job:?}"),
+    });
+    let request = StoreRequest {
+        owner: origin().owner,
+        jobs: marked.collect(),
+        refusals: Vec::new(),
+        sent_at: Timestamp::MAX,
+        now: house.clock.now(),
+    };
+    house.store.store(request).await.unwrap();
+    jobs[3] = good("4", "b");
+    let call = Call::ExecuteJobs(jobs);
+    let document = write_call(&Request { id: None, call });
+    let read = house.bridge.read(document.as_bytes(), &origin()).await;
+    let Call::ExecuteJobs(jobs) = &read.as_ref().unwrap().call else {
+        panic!("{read:?}");
+    };
+    let recalled = jobs.iter().filter(|job| match job {
+        Submission::Good(job) => job.content == ContentHash([7; 32]) && job.priority == 5,
+        Submission::Refused(_) => false,
+    });
+    assert_eq!(recalled.count(), 19);
+    let answers = receipts(house.bridge.answer(read.unwrap(), &origin()).await);
+    assert_eq!(answers[3], ReceiptResult::Conflict);
+    let is_duplicate = |answer: &&ReceiptResult| matches!(answer, ReceiptResult::Duplicate(_));
+    assert_eq!(answers.iter().filter(is_duplicate).count(), 19);
+}
+
 #[tokio::test]
 async fn a_job_is_visible_to_its_owner_only() {
     let house = house().await;
@@ -456,6 +501,15 @@ impl TaskBuffer for Faulty {
     async fn store(&self, request: StoreRequest) -> Result<Vec<Stored>, BufferError> {
         self.trouble().await?;
         self.store.store(request).await
+    }
+
+    async fn recall(
+        &self,
+        owner: &Owner,
+        keys: &[JobKey],
+    ) -> Result<Vec<Option<KeptJob>>, BufferError> {
+        self.trouble().await?;
+        self.store.recall(owner, keys).await
     }
 
     async fn find_jobs(

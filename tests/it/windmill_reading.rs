@@ -1,9 +1,9 @@
 //! Documents that are refused, in part or whole, and what is kept of the others.
 
-use gristmill::job::{Attempt, JobId};
+use gristmill::job::{Attempt, ContentHash, JobId};
 use gristmill::windmill::{
     Call, CallKind, FaultCode, JobQuery, Limits, ReadError, RecordRef, RefusedJob, Request,
-    Submission, read_call, read_job,
+    Submission, open_call, read_call, read_job,
 };
 use rstest::rstest;
 
@@ -67,7 +67,64 @@ fn kept_jobs(#[case] bindings: &str, #[case] job: &str, #[case] kept: &str) {
         panic!("{jobs:?}");
     };
     assert_eq!(good.xml, kept.replace('%', content));
-    assert_eq!(read_job(&good.xml).as_ref(), Ok(&good.spec));
+    assert_eq!(read_job(&good.xml).unwrap().content_hash(), good.content);
+}
+
+/// What is known is taken as it is where the XML is the very same, and only there.
+#[test]
+fn a_known_job_is_not_read_again() {
+    let document = |bindings: &str, parameters: &str| {
+        format!(
+            "<executeJobs {bindings}><job jobID='1'><transformation><transPath>p</transPath>\
+             </transformation><jobPars>{parameters}</jobPars><x:jobName>n</x:jobName></job>\
+             <job jobID='2' attempt=' 3 '>{FINE}</job></executeJobs>"
+        )
+    };
+    let foreign = "xmlns:x='urn:x'";
+    let first = document(foreign, "a");
+    let known = submissions(&first).into_iter().map(|submission| {
+        let Submission::Good(mut job) = submission else {
+            panic!("{submission:?}");
+        };
+        job.content = ContentHash([7; 32]);
+        Some(*job)
+    });
+    let known: Vec<_> = known.collect();
+    let is_taken = |document: &str, known| {
+        let call = open_call(document.as_bytes(), &LIMITS).unwrap();
+        let keys = call.job_keys();
+        assert_eq!(keys.len(), 2);
+        assert_eq!(keys[1].to_string(), "2#3");
+        let Call::ExecuteJobs(jobs) = call.read(known).unwrap().call else {
+            panic!("another call");
+        };
+        [0, 1].map(|place: usize| match &jobs[place] {
+            Submission::Good(job) => job.content == ContentHash([7; 32]),
+            Submission::Refused(_) => panic!("{jobs:?}"),
+        })
+    };
+    assert_eq!(is_taken(&first, known.clone()), [true, true]);
+    assert_eq!(
+        is_taken(&document(foreign, "b"), known.clone()),
+        [false, true]
+    );
+    // The same bytes, which mean something else here.
+    let ours = "xmlns:x='urn:windmill:executor:1'";
+    assert_eq!(is_taken(&document(ours, "a"), known.clone()), [false, true]);
+    assert_eq!(is_taken(&first, vec![None]), [false, false]);
+    let twice = first.replace("jobID='2' attempt=' 3 '", "jobID='1'");
+    let call = open_call(twice.as_bytes(), &LIMITS).unwrap();
+    let error = call.read(vec![known[0].clone(), None]).unwrap_err();
+    assert_eq!(error.code, FaultCode::Invalid);
+}
+
+/// Where one has no name, or the call stores nothing, none is told.
+#[test]
+fn names_are_told_where_all_are_there() {
+    let keys = |document: &str| open_call(document.as_bytes(), &LIMITS).unwrap().job_keys();
+    assert!(keys("<executeJobs><job jobID='1'/><job/></executeJobs>").is_empty());
+    assert!(keys("<executeJobs><job jobID='1' attempt='0'/></executeJobs>").is_empty());
+    assert!(keys("<getExecutorData><job jobID='1'/></getExecutorData>").is_empty());
 }
 
 const FINE: &str = "<transformation><transPath>p</transPath></transformation><jobPars/>";

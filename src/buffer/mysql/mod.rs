@@ -17,10 +17,10 @@ use jiff::Timestamp;
 use mysql_async::Pool;
 
 use super::{
-    BufferError, Dossier, Kill, KnownJob, ListFilter, Lookup, MysqlUrl, OpenError, Options,
-    StoreRequest, Stored, TaskBuffer,
+    BufferError, Dossier, KeptJob, Kill, KnownJob, ListFilter, Lookup, MysqlUrl, OpenError,
+    Options, StoreRequest, Stored, TaskBuffer,
 };
-use crate::job::{Attempt, JobId, Owner, Record, RecordId};
+use crate::job::{Attempt, JobId, JobKey, Owner, Record, RecordId};
 use connect::{Server, max_packet, open_error};
 use writer::Writer;
 
@@ -90,6 +90,17 @@ async fn reach(
 impl TaskBuffer for MysqlBuffer {
     async fn store(&self, request: StoreRequest) -> Result<Vec<Stored>, BufferError> {
         self.writer()?.store(request).await
+    }
+
+    async fn recall(
+        &self,
+        owner: &Owner,
+        keys: &[JobKey],
+    ) -> Result<Vec<Option<KeptJob>>, BufferError> {
+        let mut conn = self.server.take(&self.pool).await?;
+        lookup::recall(&mut conn, owner, keys)
+            .await
+            .map_err(|why| connect::error(&why))
     }
 
     async fn find_jobs(

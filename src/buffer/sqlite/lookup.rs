@@ -6,8 +6,29 @@ use rusqlite::{CachedStatement, Connection, OptionalExtension, Row, params};
 
 use super::error;
 use crate::buffer::row::{self, JOB_COLUMNS, JobRow};
-use crate::buffer::{BufferError, KnownJob, Lookup};
-use crate::job::{Attempt, JobId, Owner, Record, RecordId, Refusal};
+use crate::buffer::{BufferError, KeptJob, KnownJob, Lookup};
+use crate::job::{Attempt, JobId, JobKey, Owner, Record, RecordId, Refusal};
+
+pub(super) fn recall(
+    connection: &Connection,
+    owner: &Owner,
+    keys: &[JobKey],
+) -> Result<Vec<Option<KeptJob>>, BufferError> {
+    let recall = || -> rusqlite::Result<Vec<_>> {
+        let mut find = connection.prepare_cached(
+            "SELECT content_hash, priority_neg, xml FROM jobs JOIN payloads ON record_id = id
+             WHERE owner = ? AND job_id = ? AND attempt = ?",
+        )?;
+        let mut recall = |key: &JobKey| {
+            let parameters = params![owner.as_str(), key.job_id.as_str(), key.attempt.get()];
+            let read = |row: &Row<'_>| Ok((bytes(row.get_ref(0)?), row.get(1)?, row.get(2)?));
+            let kept = find.query_row(parameters, read).optional()?;
+            Ok(kept.and_then(|(content, priority, xml)| row::kept_job(&content, priority, xml)))
+        };
+        keys.iter().map(&mut recall).collect()
+    };
+    recall().map_err(|why| error(&why))
+}
 
 pub(super) fn find_jobs(
     connection: &Connection,

@@ -13,10 +13,10 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 
 use super::{
-    BufferError, Dossier, Kill, KnownJob, ListFilter, Lookup, OpenError, Options, StoreRequest,
-    Stored, TaskBuffer,
+    BufferError, Dossier, KeptJob, Kill, KnownJob, ListFilter, Lookup, OpenError, Options,
+    StoreRequest, Stored, TaskBuffer,
 };
-use crate::job::{Attempt, JobId, Owner, Record, RecordId};
+use crate::job::{Attempt, JobId, JobKey, Owner, Record, RecordId};
 use readers::Readers;
 use writer::Writer;
 
@@ -60,6 +60,17 @@ impl TaskBuffer for SqliteBuffer {
         let bytes = request.jobs.iter().map(|job| job.payload.len()).sum();
         self.writer()?
             .ask(bytes, move |connection| write::store(connection, &request))
+            .await
+    }
+
+    async fn recall(
+        &self,
+        owner: &Owner,
+        keys: &[JobKey],
+    ) -> Result<Vec<Option<KeptJob>>, BufferError> {
+        let (owner, keys) = (owner.clone(), keys.to_vec());
+        self.readers
+            .ask(move |connection| lookup::recall(connection, &owner, &keys))
             .await
     }
 
@@ -148,7 +159,7 @@ fn error(error: &rusqlite::Error) -> BufferError {
 mod tests {
     use super::*;
     use crate::buffer::NewJob;
-    use crate::job::{ContentHash, JobKey, State};
+    use crate::job::{ContentHash, State};
 
     fn request(names: &[&str], payload: &str) -> StoreRequest {
         let job = |name: &&str| NewJob {

@@ -115,7 +115,7 @@ impl Play<'_> {
                 Answer::Receipts(receipts) if receipts.len() == some.len() => receipts,
                 other => return Err(unexpected(&other)),
             };
-            let ids = some.iter().map(|job| job.spec.key.job_id.clone());
+            let ids = some.iter().map(|job| job.key.job_id.clone());
             results.extend(ids.zip(receipts.into_iter().map(|receipt| receipt.result)));
         }
         Ok(results)

@@ -94,7 +94,7 @@ impl Local {
             stanza_id: None,
             room: ReplyRoom::ENDLESS,
         };
-        let reply = match self.bridge.read(&document.text, &origin) {
+        let reply = match self.bridge.read(&document.text, &origin).await {
             Ok(request) => self.bridge.answer(request, &origin).await,
             Err(reply) => reply,
         };

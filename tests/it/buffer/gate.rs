@@ -6,10 +6,10 @@ use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use gristmill::buffer::{
-    self, BufferError, Dossier, Gate, Kill, KnownJob, ListFilter, Lookup, OpenError, StoreRequest,
-    Stored, TaskBuffer,
+    self, BufferError, Dossier, Gate, KeptJob, Kill, KnownJob, ListFilter, Lookup, OpenError,
+    StoreRequest, Stored, TaskBuffer,
 };
-use gristmill::job::{Attempt, JobId, Owner, Record, RecordId};
+use gristmill::job::{Attempt, JobId, JobKey, Owner, Record, RecordId};
 use jiff::Timestamp;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
@@ -138,6 +138,14 @@ struct Paused {
 impl TaskBuffer for Paused {
     async fn store(&self, request: StoreRequest) -> Result<Vec<Stored>, BufferError> {
         self.inner.store(request).await
+    }
+
+    async fn recall(
+        &self,
+        owner: &Owner,
+        keys: &[JobKey],
+    ) -> Result<Vec<Option<KeptJob>>, BufferError> {
+        self.inner.recall(owner, keys).await
     }
 
     async fn find_jobs(

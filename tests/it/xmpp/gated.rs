@@ -2,9 +2,10 @@
 
 use async_trait::async_trait;
 use gristmill::buffer::{
-    BufferError, Dossier, Kill, KnownJob, ListFilter, Lookup, StoreRequest, Stored, TaskBuffer,
+    BufferError, Dossier, KeptJob, Kill, KnownJob, ListFilter, Lookup, StoreRequest, Stored,
+    TaskBuffer,
 };
-use gristmill::job::{Attempt, JobId, Owner, Record, RecordId};
+use gristmill::job::{Attempt, JobId, JobKey, Owner, Record, RecordId};
 use jiff::Timestamp;
 use tokio::sync::Semaphore;
 
@@ -36,6 +37,14 @@ impl GatedStore {
 impl TaskBuffer for GatedStore {
     async fn store(&self, request: StoreRequest) -> Result<Vec<Stored>, BufferError> {
         Ok(vec![Stored::Conflict; request.jobs.len()])
+    }
+
+    async fn recall(
+        &self,
+        _: &Owner,
+        keys: &[JobKey],
+    ) -> Result<Vec<Option<KeptJob>>, BufferError> {
+        Ok(keys.iter().map(|_| None).collect())
     }
 
     async fn find_jobs(
