@@ -90,9 +90,15 @@ impl Server {
     }
 
     async fn within<T>(&self, work: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
-        let late = |_| Err(Error::Io(IoError::Io(std::io::ErrorKind::TimedOut.into())));
-        timeout(self.limit, work).await.unwrap_or_else(late)
+        timeout(self.limit, work)
+            .await
+            .unwrap_or_else(|_| Err(late()))
     }
+}
+
+/// There was no answer in time.
+pub(super) fn late() -> Error {
+    Error::Io(IoError::Io(std::io::ErrorKind::TimedOut.into()))
 }
 
 /// Ends a session in order, where that is quick.

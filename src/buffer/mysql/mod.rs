@@ -7,8 +7,10 @@ mod doubt;
 mod kill;
 mod lookup;
 mod operator;
+mod queue;
 mod rejections;
 mod schema;
+mod session;
 mod statement;
 mod writer;
 
