@@ -6,11 +6,13 @@ mod config;
 mod demo;
 mod docs;
 mod job;
+mod local;
 mod logging;
 mod migrate;
 mod output;
 mod replay;
 mod serve;
+mod store;
 
 use std::process::ExitCode;
 

@@ -176,13 +176,17 @@ fn jobs_are_replayed_listed_and_shown() {
     );
     let table = stdout(&mut at(
         &site,
-        &["job", "list", "--state", "ready", "--since", "1h"],
+        &["job", "list", "--state", "ready", "--since", "30d"],
     ));
     assert!(table.contains("5173021"), "{table}");
     assert!(stdout(&mut at(&site, &["job", "list", "--owner", "other"])).is_empty());
 
     let shown = stdout(&mut at(&site, &["job", "show", "1"]));
     assert!(shown.contains("<transPath>run</transPath>"), "{shown}");
+    let events = stdout(&mut at(&site, &["job", "events", "1", "--json"]));
+    let event: serde_json::Value = serde_json::from_str(&events).unwrap();
+    assert_eq!(event["code"], "accepted");
+    stderr_of_failure(&mut at(&site, &["job", "events", "2"]), 5);
     stderr_of_failure(&mut at(&site, &["job", "show", "2"]), 5);
     stderr_of_failure(&mut at(&site, &["job", "list", "--state", "flying"]), 2);
 }

@@ -1,22 +1,20 @@
 //! Where replayed documents go.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use secrecy::SecretString;
 use tempfile::TempDir;
-use tokio::time::Instant;
 use xmpp_parsers::jid::{FullJid, Jid};
 
-use crate::bridge::{Bridge, Origin, ReplyRoom};
 use crate::buffer::{self, StoreUrl};
 use crate::config::{self, Config, FileChoice, Sources};
-use crate::daemon::{self, SystemClock};
+use crate::daemon;
 use crate::error::{Kind, Report};
 use crate::job::Owner;
 use crate::xmpp::peer::{Carrier, Peer};
 
 use super::super::args::{CarrierName, ConfigSource, Replay, Via};
+use super::super::local::Local;
 use super::documents::Document;
 
 /// Whose requests are replayed to a bridge when nobody is named.
@@ -28,15 +26,14 @@ const LIMIT: Duration = Duration::from_mins(1);
 /// Where replayed documents go.
 pub(super) enum Target {
     /// To a bridge in this process.
-    Bridge(Local),
+    Bridge(InProcess),
     /// To a daemon.
     Xmpp(Line),
 }
 
 /// A bridge in this process.
-pub(super) struct Local {
-    bridge: Bridge,
-    owner: Owner,
+pub(super) struct InProcess {
+    local: Local,
     /// The folder of a store that is not to last.
     _folder: Option<TempDir>,
 }
@@ -44,7 +41,7 @@ pub(super) struct Local {
 impl Target {
     pub(super) async fn open(arguments: &Replay) -> Result<Self, Report> {
         match arguments.via {
-            Via::Bridge => Local::open(arguments).await.map(Self::Bridge),
+            Via::Bridge => InProcess::open(arguments).await.map(Self::Bridge),
             Via::Xmpp => Line::open(arguments).await.map(Self::Xmpp),
         }
     }
@@ -52,7 +49,7 @@ impl Target {
     /// The reply to a document.
     pub(super) async fn send(&self, document: &Document) -> Result<String, Report> {
         match self {
-            Self::Bridge(local) => Ok(local.send(document).await),
+            Self::Bridge(bridge) => Ok(bridge.send(document).await),
             Self::Xmpp(line) => line.send(document).await,
         }
     }
@@ -65,7 +62,7 @@ impl Target {
     }
 }
 
-impl Local {
+impl InProcess {
     async fn open(arguments: &Replay) -> Result<Self, Report> {
         let (config, folder) = if is_configured(&arguments.source) {
             (arguments.source.load()?.config, None)
@@ -78,27 +75,19 @@ impl Local {
         let url = &config.buffer.url;
         let opened = buffer::open(url, &daemon::store_options(&config.buffer)?).await;
         let store = opened.map_err(|error| daemon::store_report(url, &error))?;
-        let settings = daemon::bridge_settings(&config);
+        let owner = owner(&config, arguments.supervisor.as_ref())?;
         Ok(Self {
-            bridge: Bridge::new(store, Arc::new(SystemClock), settings),
-            owner: owner(&config, arguments.supervisor.as_ref())?,
+            local: Local::new(store, &config, owner),
             _folder: folder,
         })
     }
 
     async fn send(&self, document: &Document) -> String {
-        let origin = Origin {
-            owner: self.owner.clone(),
-            arrived: Instant::now(),
-            sent_at: None,
-            stanza_id: None,
-            room: ReplyRoom::ENDLESS,
-        };
-        let reply = match self.bridge.read(&document.text, &origin).await {
-            Ok(request) => self.bridge.answer(request, &origin).await,
+        let reply = match self.local.read(&document.text).await {
+            Ok(request) => self.local.answer(request).await,
             Err(reply) => reply,
         };
-        self.bridge.write(&reply)
+        self.local.write(&reply)
     }
 }
 

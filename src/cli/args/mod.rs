@@ -1,15 +1,18 @@
 //! Every command and flag, once.
 
+mod job;
+mod values;
+
 use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use jiff::{SignedDuration, Timestamp};
 use xmpp_parsers::jid::{FullJid, Jid};
 
 use crate::config::{self, DEFAULT_FILE, FileChoice, Sources};
 use crate::error::Report;
-use crate::job::{JobId, Owner, State};
+
+pub(super) use job::{Filter, Job, List, One, Since};
 
 /// Takes jobs from a supervisor over Jabber/XMPP and sees them through
 #[derive(Debug, Parser)]
@@ -54,7 +57,7 @@ pub(super) struct ConfigSource {
     #[arg(long, value_name = "FILE", help = format!("The configuration file [default: {DEFAULT_FILE}]"))]
     pub(super) config: Option<PathBuf>,
     /// Set one key, over file and environment; may be repeated
-    #[arg(long, value_name = "SECTION.KEY=VALUE", value_parser = assignment)]
+    #[arg(long, value_name = "SECTION.KEY=VALUE", value_parser = values::assignment)]
     pub(super) set: Vec<(String, String)>,
 }
 
@@ -141,7 +144,7 @@ pub(super) struct Replay {
     #[arg(long)]
     pub(super) expect: bool,
     /// At most so many requests a second
-    #[arg(long, value_name = "N", value_parser = pause_of_rate)]
+    #[arg(long, value_name = "N", value_parser = values::pause_of_rate)]
     pub(super) rate: Option<Duration>,
     /// Send everything so many times
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
@@ -171,54 +174,6 @@ pub(super) enum CarrierName {
     Body,
 }
 
-#[derive(Debug, Subcommand)]
-pub(super) enum Job {
-    /// List jobs, newest first
-    List(List),
-    /// Show one job: record, history and XML
-    Show {
-        /// The record ID
-        #[arg(value_name = "RECORD")]
-        record: u64,
-        #[command(flatten)]
-        source: ConfigSource,
-        /// Print JSON
-        #[arg(long)]
-        json: bool,
-    },
-}
-
-#[derive(Debug, Args)]
-pub(super) struct List {
-    #[command(flatten)]
-    pub(super) source: ConfigSource,
-    /// Only jobs in this state
-    #[arg(long, value_parser = state_name)]
-    pub(super) state: Option<String>,
-    /// Only jobs of this owner
-    #[arg(long, value_parser = owner)]
-    pub(super) owner: Option<Owner>,
-    /// Only attempts of this job
-    #[arg(long, value_parser = job_id)]
-    pub(super) job_id: Option<JobId>,
-    /// Only jobs accepted since a time (2026-01-31T12:00:00Z) or for an age (2h)
-    #[arg(long, value_name = "TIME", value_parser = since)]
-    pub(super) since: Option<Since>,
-    /// At most so many
-    #[arg(long, default_value_t = 50, value_name = "N")]
-    pub(super) limit: u32,
-    /// Print one JSON object for each job
-    #[arg(long)]
-    pub(super) json: bool,
-}
-
-/// A moment, or how long ago it was.
-#[derive(Clone, Copy, Debug)]
-pub(super) enum Since {
-    Time(Timestamp),
-    Age(SignedDuration),
-}
-
 #[derive(Debug, Args)]
 pub(super) struct Migrate {
     #[command(flatten)]
@@ -229,42 +184,4 @@ pub(super) struct Migrate {
     /// Print one JSON object for each step
     #[arg(long)]
     pub(super) json: bool,
-}
-
-fn assignment(text: &str) -> Result<(String, String), String> {
-    let (key, value) = text
-        .split_once('=')
-        .ok_or("is not of the form section.key=value")?;
-    Ok((key.trim().to_owned(), value.trim().to_owned()))
-}
-
-/// The pause between requests that keeps this rate.
-fn pause_of_rate(text: &str) -> Result<Duration, String> {
-    let rate: f64 = text.parse().map_err(|_| "is not a number")?;
-    Duration::try_from_secs_f64(1.0 / rate).map_err(|_| "must be more than 0".to_owned())
-}
-
-fn since(text: &str) -> Result<Since, String> {
-    if let Ok(time) = text.parse() {
-        return Ok(Since::Time(time));
-    }
-    let neither = "is neither a time (2026-01-31T12:00:00Z) nor an age (2h)";
-    text.parse().map(Since::Age).map_err(|_| neither.to_owned())
-}
-
-fn owner(text: &str) -> Result<Owner, String> {
-    Owner::new(text).map_err(|error| error.why.to_owned())
-}
-
-fn job_id(text: &str) -> Result<JobId, String> {
-    JobId::new(text).map_err(|error| error.why.to_owned())
-}
-
-fn state_name(text: &str) -> Result<String, String> {
-    let mut names: Vec<_> = State::ALL.iter().map(|state| state.name()).collect();
-    names.dedup();
-    if names.contains(&text) {
-        return Ok(text.to_owned());
-    }
-    Err(format!("is none of {}", names.join(", ")))
 }

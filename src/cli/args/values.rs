@@ -1,0 +1,84 @@
+//! What the command line's words mean.
+
+use std::time::Duration;
+
+use jiff::{SignedDuration, Span, SpanRelativeTo};
+
+use super::Since;
+use crate::job::{JobId, Owner, RecordId, State};
+
+pub(super) fn assignment(text: &str) -> Result<(String, String), String> {
+    let (key, value) = text
+        .split_once('=')
+        .ok_or("is not of the form section.key=value")?;
+    Ok((key.trim().to_owned(), value.trim().to_owned()))
+}
+
+/// The pause between requests that keeps this rate.
+pub(super) fn pause_of_rate(text: &str) -> Result<Duration, String> {
+    let rate: f64 = text.parse().map_err(|_| "is not a number")?;
+    Duration::try_from_secs_f64(1.0 / rate).map_err(|_| "must be more than 0".to_owned())
+}
+
+pub(super) fn since(text: &str) -> Result<Since, String> {
+    if let Ok(time) = text.parse() {
+        return Ok(Since::Time(time));
+    }
+    let neither = "is neither a time (2026-01-31T12:00:00Z) nor an age (2h, 30d)";
+    age(text).map(Since::Age).map_err(|_| neither.to_owned())
+}
+
+/// An age with units up to weeks; a day has 24 hours.
+pub(super) fn age(text: &str) -> Result<SignedDuration, String> {
+    let wrong = |_| "is not an age like 90s, 12h, 30d or 4w".to_owned();
+    let span: Span = text.parse().map_err(wrong)?;
+    let age = span
+        .to_duration(SpanRelativeTo::days_are_24_hours())
+        .map_err(wrong)?;
+    if age.is_negative() {
+        return Err("lies in the future".to_owned());
+    }
+    Ok(age)
+}
+
+pub(super) fn owner(text: &str) -> Result<Owner, String> {
+    Owner::new(text).map_err(|error| error.why.to_owned())
+}
+
+pub(super) fn job_id(text: &str) -> Result<JobId, String> {
+    JobId::new(text).map_err(|error| error.why.to_owned())
+}
+
+pub(super) fn record(text: &str) -> Result<RecordId, String> {
+    let wrong = "is no record ID (a whole number from 1); `gristmill job list` shows them";
+    text.parse().map_err(|_| wrong.to_owned())
+}
+
+pub(super) fn state_name(text: &str) -> Result<&'static str, String> {
+    one_of(text, State::ALL.map(State::name))
+}
+
+fn one_of<const N: usize>(text: &str, names: [&'static str; N]) -> Result<&'static str, String> {
+    let mut names = names.to_vec();
+    names.dedup();
+    let found = names.iter().find(|name| **name == text);
+    found
+        .copied()
+        .ok_or_else(|| format!("is none of {}", names.join(", ")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ages_have_units_and_days_have_24_hours() {
+        assert_eq!(age("30d"), Ok(SignedDuration::from_hours(720)));
+        assert_eq!(age("1w 12h"), Ok(SignedDuration::from_hours(180)));
+        for wrong in ["30", "1 month", "", "-1d", "soon"] {
+            assert!(age(wrong).is_err(), "{wrong:?}");
+        }
+        assert!(matches!(since("2d"), Ok(Since::Age(_))));
+        assert!(matches!(since("2026-01-31T12:00:00Z"), Ok(Since::Time(_))));
+    }
+}

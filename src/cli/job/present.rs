@@ -1,0 +1,105 @@
+//! How times, amounts and texts look to people.
+
+use jiff::{SignedDuration, Timestamp, Unit};
+
+use crate::job::Level;
+
+/// Units of an age, the largest first, in seconds.
+const UNITS: [(i64, &str); 4] = [(86_400, "d"), (3_600, "h"), (60, "m"), (1, "s")];
+
+/// How long ago, or in how long, in one unit.
+pub(super) fn age(time: Timestamp, now: Timestamp) -> String {
+    let ahead = time.duration_since(now);
+    if ahead.is_positive() {
+        format!("in {}", span(ahead))
+    } else {
+        span(ahead.abs())
+    }
+}
+
+/// The same in a sentence, with the time itself.
+pub(super) fn time_and_age(time: Timestamp, now: Timestamp) -> String {
+    let age = age(time, now);
+    let ago = if age.starts_with("in ") { "" } else { " ago" };
+    format!("{} ({age}{ago})", to_the_second(time))
+}
+
+/// A length of time, in one unit.
+pub(super) fn span(span: SignedDuration) -> String {
+    // What is due in 59.9 s is due in a minute.
+    let seconds = span.round(Unit::Second).unwrap_or(span).as_secs();
+    let unit = UNITS.iter().find(|(unit, _)| seconds >= *unit);
+    unit.map_or("0s".to_owned(), |(unit, name)| {
+        format!("{}{name}", seconds / unit)
+    })
+}
+
+pub(super) fn to_the_second(time: Timestamp) -> String {
+    time.round(Unit::Second).unwrap_or(time).to_string()
+}
+
+pub(super) fn level(level: Level) -> &'static str {
+    match level {
+        Level::Event => "event",
+        Level::Warning => "warning",
+        Level::Error => "error",
+    }
+}
+
+/// A text from outside as one line: what would steer a terminal is replaced.
+pub(super) fn one_line(text: &str) -> String {
+    let shown = |letter: char| match letter {
+        '\n' | '\t' | '\r' => ' ',
+        letter if letter.is_control() => char::REPLACEMENT_CHARACTER,
+        letter => letter,
+    };
+    text.chars().map(shown).collect()
+}
+
+/// The same for a text of several lines.
+pub(super) fn lines(text: &str) -> String {
+    let shown = |letter: char| match letter {
+        '\n' | '\t' => letter,
+        letter if letter.is_control() => char::REPLACEMENT_CHARACTER,
+        letter => letter,
+    };
+    text.chars().map(shown).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(second: i64) -> Timestamp {
+        Timestamp::from_second(second).unwrap()
+    }
+
+    #[test]
+    fn ages_have_one_unit() {
+        let now = at(1_000_000);
+        for (ago, shown) in [
+            (0, "0s"),
+            (59, "59s"),
+            (150, "2m"),
+            (7_200, "2h"),
+            (200_000, "2d"),
+        ] {
+            assert_eq!(age(at(1_000_000 - ago), now), shown);
+        }
+        assert_eq!(age(at(1_000_090), now), "in 1m");
+        assert_eq!(
+            time_and_age(at(1_000_020), now),
+            "1970-01-12T13:47:00Z (in 20s)"
+        );
+        assert_eq!(
+            time_and_age(at(999_940), now),
+            "1970-01-12T13:45:40Z (1m ago)"
+        );
+    }
+
+    #[test]
+    fn no_text_from_outside_steers_the_terminal() {
+        assert_eq!(one_line("a\x1b[31m\nb"), "a\u{fffd}[31m b");
+        assert_eq!(lines("a\x1b\nb"), "a\u{fffd}\nb");
+    }
+}
