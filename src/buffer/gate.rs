@@ -16,7 +16,7 @@ use super::{
     BufferError, Dossier, KeptJob, Kill, KnownJob, ListFilter, Lookup, OpenError, StoreRequest,
     Stored, TaskBuffer,
 };
-use crate::job::{Attempt, JobId, JobKey, Owner, Record, RecordId};
+use crate::job::{Attempt, JobId, JobKey, Owner, Record, RecordId, State};
 
 /// Opens a store in the background and stands in front of it.
 pub struct Gate {
@@ -169,6 +169,15 @@ impl TaskBuffer for Gate {
             .await?;
         let in_doubt = look_up.in_doubt(owner, records.iter().map(|(job_id, _)| (job_id, None)));
         Ok(doubt_absent(killed, in_doubt))
+    }
+
+    async fn mark_told(
+        &self,
+        owner: &Owner,
+        records: &[(RecordId, State)],
+    ) -> Result<Vec<bool>, BufferError> {
+        self.ask(|store| async move { store.mark_told(owner, records).await })
+            .await
     }
 
     async fn list(&self, filter: &ListFilter) -> Result<Vec<Record>, BufferError> {

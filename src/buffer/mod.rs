@@ -11,6 +11,7 @@ mod mysql;
 mod open;
 mod operations;
 mod pending;
+mod result_row;
 mod row;
 mod sqlite;
 mod url;
@@ -83,13 +84,22 @@ pub trait TaskBuffer: Send + Sync {
     ) -> Result<Vec<bool>, BufferError>;
 
     /// Records the wish to kill, and cancels at once what nobody holds; one entry for each, in
-    /// order. Repeating it is harmless.
+    /// order. Repeating it is harmless. A record whose final word is answered counts as told.
     async fn kill(
         &self,
         owner: &Owner,
         records: &[(JobId, RecordId)],
         at: Timestamp,
     ) -> Result<Vec<Lookup<Kill>>, BufferError>;
+
+    /// Remembers that the supervisor is about to hear these final words; one entry for each, in
+    /// order: whether the record is still in this state. Where it is not (a rerun was quicker),
+    /// the word would be wrong.
+    async fn mark_told(
+        &self,
+        owner: &Owner,
+        records: &[(RecordId, State)],
+    ) -> Result<Vec<bool>, BufferError>;
 
     /// For operators: records of any owner, newest first.
     async fn list(&self, filter: &ListFilter) -> Result<Vec<Record>, BufferError>;

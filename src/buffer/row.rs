@@ -4,9 +4,11 @@ use std::collections::BTreeSet;
 
 use jiff::Timestamp;
 
+use super::result_row::{RESULT_COLUMNS, ResultRow};
 use super::{BufferError, Dossier, KeptJob};
 use crate::job::{
-    Attempt, ContentHash, Event, JobId, JobKey, Level, Owner, Record, RecordId, State,
+    Attempt, ContentHash, Event, JobId, JobKey, Level, Owner, Progress, Record, RecordId, State,
+    Token,
 };
 
 /// A row of `jobs`, as it is stored.
@@ -24,11 +26,36 @@ pub(super) struct JobRow {
     pub accepted_at: i64,
     pub since: i64,
     pub kill_requested_at: Option<i64>,
+    pub due_at: Option<i64>,
+    pub token: i64,
+    pub holder: Option<Vec<u8>>,
+    pub runs: i64,
+    pub abandons: i64,
+    pub started_at: Option<i64>,
+    pub progress_permille: Option<i64>,
+    pub progress_words: Option<Vec<u8>>,
+    pub told: bool,
 }
 
 /// The columns of [`JobRow`], in order.
 pub(super) const JOB_COLUMNS: &str = "id, owner, job_id, attempt, state, held_from, priority_neg, \
-     content_hash, reason, accepted_at, since, kill_requested_at";
+     content_hash, reason, accepted_at, since, kill_requested_at, due_at, token, holder, runs, \
+     abandons, jobs.started_at, progress_permille, progress_words, told";
+
+/// All that a [`Record`] is made of, as it is stored.
+#[derive(Clone, Debug)]
+pub(super) struct RecordRow {
+    pub job: JobRow,
+    pub result: Option<ResultRow>,
+}
+
+/// Selects what a [`RecordRow`] is made of: the columns of `jobs`, then those of `results`.
+pub(super) fn select_records() -> String {
+    format!(
+        "SELECT {JOB_COLUMNS}, {RESULT_COLUMNS}
+         FROM jobs LEFT JOIN results ON results.record_id = jobs.id"
+    )
+}
 
 /// A row that cannot be read: which column of which record, and its bytes.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -39,8 +66,25 @@ pub(super) struct Unreadable {
     value: String,
 }
 
-impl JobRow {
+impl RecordRow {
     pub fn record(&self) -> Result<Record, Unreadable> {
+        let result = match &self.result {
+            None => None,
+            Some(row) => Some(Box::new(
+                row.report()
+                    .ok_or_else(|| self.job.unreadable("of its result", row))?,
+            )),
+        };
+        Ok(Record {
+            result,
+            ..self.job.record()?
+        })
+    }
+}
+
+impl JobRow {
+    /// The record without its result.
+    fn record(&self) -> Result<Record, Unreadable> {
         Ok(Record {
             id: self.record_id()?,
             owner: self.text(&self.owner, "owner").and_then(|text| {
@@ -51,17 +95,38 @@ impl JobRow {
             priority: i32::try_from(-self.priority_neg)
                 .map_err(|_| self.unreadable("priority_neg", self.priority_neg))?,
             content: self.content()?,
-            reason: match &self.reason {
-                Some(reason) => Some(self.text(reason, "reason")?),
-                None => None,
-            },
+            reason: self.optional_text(self.reason.as_deref(), "reason")?,
             accepted_at: self.time(self.accepted_at, "accepted_at")?,
             since: self.time(self.since, "since")?,
-            kill_requested_at: match self.kill_requested_at {
-                Some(at) => Some(self.time(at, "kill_requested_at")?),
-                None => None,
-            },
+            kill_requested_at: self.optional_time(self.kill_requested_at, "kill_requested_at")?,
+            due_at: self.optional_time(self.due_at, "due_at")?,
+            token: self.token()?,
+            holder: self.optional_text(self.holder.as_deref(), "holder")?,
+            runs: self.count(self.runs, "runs")?,
+            abandons: self.count(self.abandons, "abandons")?,
+            started_at: self.optional_time(self.started_at, "started_at")?,
+            progress: self.progress()?,
+            told: self.told,
+            result: None,
         })
+    }
+
+    fn token(&self) -> Result<Token, Unreadable> {
+        let token = u64::try_from(self.token).map(Token);
+        token.map_err(|_| self.unreadable("token", self.token))
+    }
+
+    fn progress(&self) -> Result<Option<Progress>, Unreadable> {
+        let Some(stored) = self.progress_permille else {
+            return Ok(None);
+        };
+        let permille = u16::try_from(stored).ok().filter(|part| *part <= 1000);
+        Ok(Some(Progress {
+            permille: permille.ok_or_else(|| self.unreadable("progress_permille", stored))?,
+            words: self
+                .optional_text(self.progress_words.as_deref(), "progress_words")?
+                .unwrap_or_default(),
+        }))
     }
 
     pub fn state(&self) -> Result<State, Unreadable> {
@@ -92,8 +157,28 @@ impl JobRow {
         String::from_utf8(bytes.to_vec()).map_err(|_| self.unreadable(column, bytes))
     }
 
+    fn optional_text(
+        &self,
+        bytes: Option<&[u8]>,
+        column: &'static str,
+    ) -> Result<Option<String>, Unreadable> {
+        bytes.map(|bytes| self.text(bytes, column)).transpose()
+    }
+
+    fn count(&self, count: i64, column: &'static str) -> Result<u32, Unreadable> {
+        u32::try_from(count).map_err(|_| self.unreadable(column, count))
+    }
+
     fn time(&self, micros: i64, column: &'static str) -> Result<Timestamp, Unreadable> {
         Timestamp::from_microsecond(micros).map_err(|_| self.unreadable(column, micros))
+    }
+
+    fn optional_time(
+        &self,
+        micros: Option<i64>,
+        column: &'static str,
+    ) -> Result<Option<Timestamp>, Unreadable> {
+        micros.map(|micros| self.time(micros, column)).transpose()
     }
 
     fn unreadable(&self, column: &'static str, value: impl std::fmt::Debug) -> Unreadable {
@@ -151,8 +236,8 @@ pub(super) fn parse_level(name: &str) -> Level {
 }
 
 /// The records of the rows that can be read; the others are told to the log.
-pub(super) fn readable(rows: &[JobRow]) -> Vec<Record> {
-    let read = |row: &JobRow| {
+pub(super) fn readable(rows: &[RecordRow]) -> Vec<Record> {
+    let read = |row: &RecordRow| {
         let log = |unreadable: &Unreadable| tracing::error!(%unreadable, "left out of a list");
         row.record().inspect_err(log).ok()
     };
@@ -201,6 +286,9 @@ pub(super) fn dossier(record: Record, payload: Option<String>, later: Vec<Event>
         events: std::iter::once(accepted).chain(later).collect(),
     }
 }
+
+/// The code of the event that somebody wishes a job killed which is in hand.
+pub(super) const KILL_REQUESTED: &str = "kill_requested";
 
 /// What a wish to kill does to a job in this state. Only [`State::apply`] decides what follows.
 pub(super) enum KillVerdict {

@@ -2,7 +2,9 @@
 
 use jiff::Timestamp;
 
-use super::{Attempt, ContentHash, JobId, JobKey, Owner, RecordId, State};
+use super::{
+    Attempt, ContentHash, JobId, JobKey, Owner, Progress, RecordId, RunReport, State, Token,
+};
 
 /// The task buffer's row for one job attempt, without its payload.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,6 +29,24 @@ pub struct Record {
     pub since: Timestamp,
     /// When somebody wished it killed.
     pub kill_requested_at: Option<Timestamp>,
+    /// Not claimed before this; `None`: it is due. Kept while it is held.
+    pub due_at: Option<Timestamp>,
+    /// The latest claim.
+    pub token: Token,
+    /// Who holds that claim, while it is claimed or running.
+    pub holder: Option<String>,
+    /// How many of its runs failed.
+    pub runs: u32,
+    /// How many of its claims were abandoned.
+    pub abandons: u32,
+    /// When the latest claim's run was known to have started.
+    pub started_at: Option<Timestamp>,
+    /// How far that run has come.
+    pub progress: Option<Progress>,
+    /// Whether its supervisor may know its final word.
+    pub told: bool,
+    /// What its latest run left behind.
+    pub result: Option<Box<RunReport>>,
 }
 
 /// One line of a record's history; append-only.

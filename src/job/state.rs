@@ -240,6 +240,32 @@ impl Outcome {
     }
 }
 
+impl Transition {
+    /// The word for it in a record's history.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Due => "due",
+            Self::Await => "await",
+            Self::ConditionMet => "condition_met",
+            Self::DeadlinePassed => "deadline_passed",
+            Self::Claim => "claim",
+            Self::Start => "start",
+            Self::GiveBack => "give_back",
+            Self::Abandon => "abandon",
+            Self::Succeed => "succeed",
+            Self::Fail => "fail",
+            Self::Retry => "retry",
+            Self::Cancel => "cancel",
+            Self::Hold => "hold",
+            Self::Release => "release",
+            Self::Trash => "trash",
+            Self::Rerun => "rerun",
+            Self::Restore => "restore",
+        }
+    }
+}
+
 impl From<HeldFrom> for State {
     fn from(held: HeldFrom) -> Self {
         match held {

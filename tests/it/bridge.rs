@@ -554,6 +554,15 @@ impl TaskBuffer for Faulty {
         self.store.kill(owner, records, at).await
     }
 
+    async fn mark_told(
+        &self,
+        owner: &Owner,
+        records: &[(RecordId, State)],
+    ) -> Result<Vec<bool>, BufferError> {
+        self.trouble().await?;
+        self.store.mark_told(owner, records).await
+    }
+
     async fn list(&self, filter: &ListFilter) -> Result<Vec<Record>, BufferError> {
         self.store.list(filter).await
     }

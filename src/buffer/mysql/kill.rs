@@ -5,11 +5,13 @@ use std::collections::{BTreeMap, HashMap};
 use jiff::Timestamp;
 use mysql_async::{Conn, Result, Value};
 
-use super::lookup::job_row;
+use super::columns::job_row;
 use super::statement::{Insert, select_in, update_in};
-use crate::buffer::row::{JOB_COLUMNS, JobRow, KillVerdict, held_from, kill_verdict, level_name};
+use crate::buffer::row::{
+    JOB_COLUMNS, JobRow, KILL_REQUESTED, KillVerdict, held_from, kill_verdict, level_name,
+};
 use crate::buffer::{Kill, Lookup};
-use crate::job::{JobId, Level, Owner, RecordId, State};
+use crate::job::{JobId, Level, Owner, RecordId, State, Transition};
 
 /// Which records are to be killed.
 pub(super) struct Wish {
@@ -26,6 +28,7 @@ impl Wish {
         let mut rows = self.lock_rows(conn).await?;
         let mut moves = Moves::new();
         let mut asked = Vec::new();
+        let mut heard = Vec::new();
         let mut answers = Vec::with_capacity(self.records.len());
         for (job_id, id) in &self.records {
             let row = rows.get_mut(&id.get().cast_signed()).filter(|row| {
@@ -34,11 +37,12 @@ impl Wish {
             });
             answers.push(match row {
                 None => Lookup::Absent,
-                Some(row) => decide(row, &mut moves, &mut asked),
+                Some(row) => decide(row, &mut moves, &mut asked, &mut heard),
             });
         }
         self.enter(conn, &moves).await?;
         self.ask_holders(conn, &asked).await?;
+        tell(conn, &heard).await?;
         self.insert_events(moves, asked).run(conn, budget).await?;
         Ok(answers)
     }
@@ -69,7 +73,7 @@ impl Wish {
             ];
             let keys: Vec<Value> = ids.iter().map(Value::from).collect();
             let statement = "UPDATE jobs
-                SET state = ?, held_from = ?, since = ?, reason = NULL,
+                SET state = ?, held_from = ?, since = ?, reason = NULL, due_at = NULL, told = 1,
                     kill_requested_at = COALESCE(kill_requested_at, ?)
                 WHERE state = ? AND held_from <=> ? AND id IN ({keys})";
             update_in(conn, statement, &leading, &keys).await?;
@@ -91,13 +95,13 @@ impl Wish {
             let at = self.at.as_microsecond();
             vec![id.into(), at.into(), level.into(), code.into(), text.into()]
         };
-        let cancelled = moves.into_values().flat_map(|(next, ids)| {
+        let cancelled = moves.into_values().flat_map(|(_, ids)| {
             ids.into_iter()
-                .map(move |id| event(id, next.name(), "killed by its supervisor"))
+                .map(move |id| event(id, Transition::Cancel.name(), "killed by its supervisor"))
         });
         let asked = asked
             .into_iter()
-            .map(|id| event(id, "kill-requested", "its supervisor wants it killed"));
+            .map(|id| event(id, KILL_REQUESTED, "its supervisor wants it killed"));
         Insert {
             head: "INSERT INTO events (record_id, at, level, code, text)",
             tail: "",
@@ -106,8 +110,26 @@ impl Wish {
     }
 }
 
+/// The final words of these records are about to be answered.
+async fn tell(conn: &mut Conn, heard: &[i64]) -> Result<()> {
+    let keys: Vec<Value> = heard.iter().map(Value::from).collect();
+    update_in(
+        conn,
+        "UPDATE jobs SET told = 1 WHERE id IN ({keys})",
+        &[],
+        &keys,
+    )
+    .await?;
+    Ok(())
+}
+
 /// Decides about one row, and notes in it what will be: it may be asked for twice.
-fn decide(row: &mut JobRow, moves: &mut Moves, asked: &mut Vec<i64>) -> Lookup<Kill> {
+fn decide(
+    row: &mut JobRow,
+    moves: &mut Moves,
+    asked: &mut Vec<i64>,
+    heard: &mut Vec<i64>,
+) -> Lookup<Kill> {
     let state = match row.state() {
         Ok(state) => state,
         Err(unreadable) => {
@@ -116,7 +138,13 @@ fn decide(row: &mut JobRow, moves: &mut Moves, asked: &mut Vec<i64>) -> Lookup<K
         }
     };
     Lookup::Found(match kill_verdict(state) {
-        KillVerdict::Ended => Kill::AlreadyFinished(state),
+        KillVerdict::Ended => {
+            if !row.told {
+                heard.push(row.id);
+                row.told = true;
+            }
+            Kill::AlreadyFinished(state)
+        }
         KillVerdict::AskHolder => {
             if row.kill_requested_at.is_none() {
                 asked.push(row.id);
@@ -133,6 +161,7 @@ fn decide(row: &mut JobRow, moves: &mut Moves, asked: &mut Vec<i64>) -> Lookup<K
                 .push(row.id);
             row.state = next.name().into();
             row.held_from = held_from(next).map(Into::into);
+            row.told = true;
             Kill::Killed
         }
     })

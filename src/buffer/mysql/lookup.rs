@@ -3,10 +3,11 @@
 
 use std::collections::HashMap;
 
-use mysql_async::{Conn, Result, Row, Value};
+use mysql_async::{Conn, Result, Value};
 
+use super::columns::record_row;
 use super::statement::{read, select_in};
-use crate::buffer::row::{self, JOB_COLUMNS, JobRow};
+use crate::buffer::row::{self, RecordRow};
 use crate::buffer::{KeptJob, KnownJob, Lookup};
 use crate::job::{Attempt, JobId, JobKey, Owner, Record, RecordId, Refusal};
 
@@ -126,17 +127,18 @@ pub(super) async fn find_records(
     records: &[(JobId, RecordId)],
 ) -> Result<Vec<Lookup<Record>>> {
     let keys: Vec<Value> = records.iter().map(|(_, id)| id.get().into()).collect();
-    let query = format!("SELECT {JOB_COLUMNS} FROM jobs WHERE id IN ({{keys}})");
+    let query = format!("{} WHERE id IN ({{keys}})", row::select_records());
     let mut rows = HashMap::with_capacity(records.len());
     for row in select_in(conn, &query, &[], &keys).await? {
-        let row = job_row(row)?;
-        rows.insert(row.id, row);
+        let row = record_row(row)?;
+        rows.insert(row.job.id, row);
     }
     let find = |(job_id, id): &(JobId, RecordId)| {
         let row = rows.get(&id.get().cast_signed()).filter(|row| {
-            row.owner == owner.as_str().as_bytes() && row.job_id == job_id.as_str().as_bytes()
+            row.job.owner == owner.as_str().as_bytes()
+                && row.job.job_id == job_id.as_str().as_bytes()
         });
-        match row.map(JobRow::record) {
+        match row.map(RecordRow::record) {
             None => Lookup::Absent,
             Some(Ok(record)) => Lookup::Found(record),
             Some(Err(unreadable)) => {
@@ -146,36 +148,4 @@ pub(super) async fn find_records(
         }
     };
     Ok(records.iter().map(find).collect())
-}
-
-/// A row of [`JOB_COLUMNS`].
-pub(super) fn job_row(row: Row) -> Result<JobRow> {
-    let (
-        id,
-        owner,
-        job_id,
-        attempt,
-        state,
-        held_from,
-        priority_neg,
-        content_hash,
-        reason,
-        accepted_at,
-        since,
-        kill_requested_at,
-    ) = read(row)?;
-    Ok(JobRow {
-        id,
-        owner,
-        job_id,
-        attempt,
-        state,
-        held_from,
-        priority_neg,
-        content_hash,
-        reason,
-        accepted_at,
-        since,
-        kill_requested_at,
-    })
 }

@@ -2,6 +2,7 @@
 //! connections for reading.
 
 mod batch;
+mod columns;
 mod connect;
 mod doubt;
 mod kill;
@@ -12,6 +13,7 @@ mod rejections;
 mod schema;
 mod session;
 mod statement;
+mod told;
 mod writer;
 
 use async_trait::async_trait;
@@ -22,7 +24,7 @@ use super::{
     BufferError, Dossier, KeptJob, Kill, KnownJob, ListFilter, Lookup, MysqlUrl, OpenError,
     Options, StoreRequest, Stored, TaskBuffer,
 };
-use crate::job::{Attempt, JobId, JobKey, Owner, Record, RecordId};
+use crate::job::{Attempt, JobId, JobKey, Owner, Record, RecordId, State};
 use connect::{Server, max_packet, open_error};
 use writer::Writer;
 
@@ -155,6 +157,18 @@ impl TaskBuffer for MysqlBuffer {
             at,
         };
         self.writer()?.kill(wish).await
+    }
+
+    async fn mark_told(
+        &self,
+        owner: &Owner,
+        records: &[(RecordId, State)],
+    ) -> Result<Vec<bool>, BufferError> {
+        let telling = told::Telling {
+            owner: owner.clone(),
+            records: records.to_vec(),
+        };
+        self.writer()?.tell(telling).await
     }
 
     async fn list(&self, filter: &ListFilter) -> Result<Vec<Record>, BufferError> {

@@ -4,10 +4,10 @@ use jiff::Timestamp;
 use mysql_async::prelude::Queryable;
 use mysql_async::{Conn, Params, Result, Row, Value};
 
+use super::columns::record_row;
 use super::connect::error;
-use super::lookup::job_row;
 use super::statement::read;
-use crate::buffer::row::{self, JOB_COLUMNS};
+use crate::buffer::row;
 use crate::buffer::{BufferError, Dossier, ListFilter, Lookup};
 use crate::job::{Event, JobId, Owner, Record, RecordId};
 
@@ -41,11 +41,15 @@ pub(super) async fn list(conn: &mut Conn, filter: &ListFilter) -> Result<Vec<Rec
     );
     parameters.push(filter.limit.into());
     let query = format!(
-        "SELECT {JOB_COLUMNS} FROM jobs WHERE {} ORDER BY id DESC LIMIT ?",
+        "{} WHERE {} ORDER BY id DESC LIMIT ?",
+        row::select_records(),
         conditions.join(" AND ")
     );
     let rows: Vec<Row> = conn.exec(query, Params::Positional(parameters)).await?;
-    let rows = rows.into_iter().map(job_row).collect::<Result<Vec<_>>>()?;
+    let rows = rows
+        .into_iter()
+        .map(record_row)
+        .collect::<Result<Vec<_>>>()?;
     Ok(row::readable(&rows))
 }
 
@@ -53,7 +57,7 @@ pub(super) async fn show(
     conn: &mut Conn,
     id: RecordId,
 ) -> std::result::Result<Lookup<Dossier>, BufferError> {
-    let query = format!("SELECT {JOB_COLUMNS} FROM jobs WHERE id = ?");
+    let query = format!("{} WHERE id = ?", row::select_records());
     let row: Option<Row> = conn
         .exec_first(query, (id.get(),))
         .await
@@ -61,7 +65,7 @@ pub(super) async fn show(
     let Some(row) = row else {
         return Ok(Lookup::Absent);
     };
-    let row = job_row(row).map_err(|why| error(&why))?;
+    let row = record_row(row).map_err(|why| error(&why))?;
     let record = row
         .record()
         .map_err(|why| BufferError::Corrupt(why.to_string()))?;

@@ -10,6 +10,7 @@ use super::kill::Wish;
 use super::queue::{Queue, Reply, Waiting};
 use super::rejections::Rejection;
 use super::session::{Failure, Session, Work};
+use super::told::Telling;
 use crate::buffer::{BufferError, Kill, Lookup, StoreRequest, Stored};
 
 /// One transaction is closed once it has so many jobs or bytes of payload.
@@ -25,6 +26,7 @@ enum Request {
     Store(StoreRequest, Reply<Vec<Stored>>),
     Remember(Rejection, Reply<Vec<bool>>),
     Kill(Wish, Reply<Vec<Lookup<Kill>>>),
+    Tell(Telling, Reply<Vec<bool>>),
 }
 
 impl Writer {
@@ -50,6 +52,10 @@ impl Writer {
 
     pub async fn kill(&self, wish: Wish) -> Result<Vec<Lookup<Kill>>, BufferError> {
         self.queue.ask(|reply| Request::Kill(wish, reply)).await
+    }
+
+    pub async fn tell(&self, telling: Telling) -> Result<Vec<bool>, BufferError> {
+        self.queue.ask(|reply| Request::Tell(telling, reply)).await
     }
 }
 
@@ -79,6 +85,13 @@ impl Work for Wish {
     }
 }
 
+impl Work for Telling {
+    type Answer = Vec<bool>;
+    async fn write(&self, conn: &mut Conn, budget: usize) -> Result<Vec<bool>, Error> {
+        Self::write(self, conn, budget).await
+    }
+}
+
 impl Task {
     async fn run(mut self, mut requests: Waiting<Request>) {
         let mut group = Vec::new();
@@ -101,6 +114,11 @@ impl Task {
                         self.store(std::mem::take(&mut lot)).await;
                         // Who asked may have gone.
                         let _ = reply.send(self.session.repeatable(&wish).await);
+                    }
+                    Request::Tell(telling, reply) => {
+                        self.store(std::mem::take(&mut lot)).await;
+                        // Who asked may have gone.
+                        let _ = reply.send(self.session.repeatable(&telling).await);
                     }
                 }
             }

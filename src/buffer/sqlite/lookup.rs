@@ -1,11 +1,12 @@
 //! A supervisor's look-ups. A key costs one probe of an index; all keys of a question see one
 //! snapshot.
 
-use rusqlite::types::ValueRef;
+use rusqlite::types::{FromSql, ValueRef};
 use rusqlite::{CachedStatement, Connection, OptionalExtension, Row, params};
 
 use super::error;
-use crate::buffer::row::{self, JOB_COLUMNS, JobRow};
+use crate::buffer::result_row::ResultRow;
+use crate::buffer::row::{self, JobRow, RecordRow};
 use crate::buffer::{BufferError, KeptJob, KnownJob, Lookup};
 use crate::job::{Attempt, JobId, JobKey, Owner, Record, RecordId, Refusal};
 
@@ -116,7 +117,7 @@ pub(super) fn find_records(
     let mut rows = rows(connection).map_err(|why| error(&why))?;
     let mut find = |(job_id, id): &(JobId, RecordId)| {
         let row = row(&mut rows, owner, job_id, *id)?;
-        Ok(match row.as_ref().map(JobRow::record) {
+        Ok(match row.as_ref().map(RecordRow::record) {
             None => Lookup::Absent,
             Some(Ok(record)) => Lookup::Found(record),
             Some(Err(unreadable)) => {
@@ -134,7 +135,7 @@ pub(super) fn find_records(
 
 /// The statement behind [`row`].
 pub(super) fn rows(connection: &Connection) -> rusqlite::Result<CachedStatement<'_>> {
-    connection.prepare_cached(&format!("SELECT {JOB_COLUMNS} FROM jobs WHERE id = ?"))
+    connection.prepare_cached(&format!("{} WHERE id = ?", row::select_records()))
 }
 
 /// The row of this record ID, if it is this owner's and this job's.
@@ -143,31 +144,42 @@ pub(super) fn row(
     owner: &Owner,
     job_id: &JobId,
     id: RecordId,
-) -> rusqlite::Result<Option<JobRow>> {
+) -> rusqlite::Result<Option<RecordRow>> {
     let mut found = rows.query([id.get().cast_signed()])?;
     let Some(row) = found.next()? else {
         return Ok(None);
     };
     let is_theirs = row.get_ref(1)?.as_bytes() == Ok(owner.as_str().as_bytes())
         && row.get_ref(2)?.as_bytes() == Ok(job_id.as_str().as_bytes());
-    is_theirs.then(|| job_row(row)).transpose()
+    is_theirs.then(|| record_row(row)).transpose()
 }
 
-pub(super) fn job_row(row: &Row<'_>) -> rusqlite::Result<JobRow> {
-    Ok(JobRow {
-        id: row.get(0)?,
-        owner: bytes(row.get_ref(1)?),
-        job_id: bytes(row.get_ref(2)?),
-        attempt: row.get(3)?,
-        state: bytes(row.get_ref(4)?),
-        held_from: optional_bytes(row.get_ref(5)?),
-        priority_neg: row.get(6)?,
-        content_hash: bytes(row.get_ref(7)?),
-        reason: optional_bytes(row.get_ref(8)?),
-        accepted_at: row.get(9)?,
-        since: row.get(10)?,
-        kill_requested_at: row.get(11)?,
+/// A row of [`row::select_records`].
+pub(super) fn record_row(row: &Row<'_>) -> rusqlite::Result<RecordRow> {
+    let mut columns = Columns { row, next: 0 };
+    Ok(RecordRow {
+        job: job_row(&mut columns)?,
+        result: result_row(&mut columns)?,
     })
+}
+
+/// The columns of a row, one after another.
+struct Columns<'a> {
+    row: &'a Row<'a>,
+    next: usize,
+}
+
+impl Columns<'_> {
+    fn take<T: FromSql>(&mut self) -> rusqlite::Result<T> {
+        self.next += 1;
+        self.row.get(self.next - 1)
+    }
+
+    /// A text's bytes, whatever they are; `None` for NULL.
+    fn bytes(&mut self) -> rusqlite::Result<Option<Vec<u8>>> {
+        self.next += 1;
+        self.row.get_ref(self.next - 1).map(optional_bytes)
+    }
 }
 
 fn bytes(value: ValueRef<'_>) -> Vec<u8> {
@@ -179,4 +191,47 @@ fn optional_bytes(value: ValueRef<'_>) -> Option<Vec<u8>> {
         ValueRef::Text(bytes) | ValueRef::Blob(bytes) => Some(bytes.to_vec()),
         _ => None,
     }
+}
+
+fn job_row(columns: &mut Columns<'_>) -> rusqlite::Result<JobRow> {
+    Ok(JobRow {
+        id: columns.take()?,
+        owner: columns.bytes()?.unwrap_or_default(),
+        job_id: columns.bytes()?.unwrap_or_default(),
+        attempt: columns.take()?,
+        state: columns.bytes()?.unwrap_or_default(),
+        held_from: columns.bytes()?,
+        priority_neg: columns.take()?,
+        content_hash: columns.bytes()?.unwrap_or_default(),
+        reason: columns.bytes()?,
+        accepted_at: columns.take()?,
+        since: columns.take()?,
+        kill_requested_at: columns.take()?,
+        due_at: columns.take()?,
+        token: columns.take()?,
+        holder: columns.bytes()?,
+        runs: columns.take()?,
+        abandons: columns.take()?,
+        started_at: columns.take()?,
+        progress_permille: columns.take()?,
+        progress_words: columns.bytes()?,
+        told: columns.take()?,
+    })
+}
+
+fn result_row(columns: &mut Columns<'_>) -> rusqlite::Result<Option<ResultRow>> {
+    let Some(verdict) = columns.bytes()? else {
+        return Ok(None);
+    };
+    Ok(Some(ResultRow {
+        verdict,
+        started_at: columns.take()?,
+        ended_at: columns.take()?,
+        exit_code: columns.take()?,
+        cpu_us: columns.take()?,
+        peak_memory: columns.take()?,
+        fault_code: columns.bytes()?,
+        fault_text: columns.bytes()?,
+        outputs: columns.bytes()?.unwrap_or_default(),
+    }))
 }

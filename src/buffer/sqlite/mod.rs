@@ -1,5 +1,6 @@
 //! The task buffer in one SQLite file: one writer thread that groups commits, readers beside it.
 
+mod kill;
 mod lookup;
 mod open;
 mod operator;
@@ -16,7 +17,7 @@ use super::{
     BufferError, Dossier, KeptJob, Kill, KnownJob, ListFilter, Lookup, OpenError, Options,
     StoreRequest, Stored, TaskBuffer,
 };
-use crate::job::{Attempt, JobId, JobKey, Owner, Record, RecordId};
+use crate::job::{Attempt, JobId, JobKey, Owner, Record, RecordId, State};
 use readers::Readers;
 use writer::Writer;
 
@@ -117,7 +118,17 @@ impl TaskBuffer for SqliteBuffer {
         at: Timestamp,
     ) -> Result<Vec<Lookup<Kill>>, BufferError> {
         let (owner, records) = (owner.clone(), records.to_vec());
-        let write = move |connection: &_| write::kill(connection, &owner, &records, at);
+        let write = move |connection: &_| kill::kill(connection, &owner, &records, at);
+        self.writer()?.ask(0, write).await
+    }
+
+    async fn mark_told(
+        &self,
+        owner: &Owner,
+        records: &[(RecordId, State)],
+    ) -> Result<Vec<bool>, BufferError> {
+        let (owner, records) = (owner.clone(), records.to_vec());
+        let write = move |connection: &_| kill::mark_told(connection, &owner, &records);
         self.writer()?.ask(0, write).await
     }
 

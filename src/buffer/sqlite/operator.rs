@@ -3,8 +3,8 @@
 use rusqlite::{Connection, OptionalExtension, params};
 
 use super::error;
-use super::lookup::job_row;
-use crate::buffer::row::{self, JOB_COLUMNS};
+use super::lookup::record_row;
+use crate::buffer::row;
 use crate::buffer::{BufferError, Dossier, ListFilter, Lookup};
 use crate::job::{Event, Owner, Record, RecordId};
 
@@ -14,10 +14,11 @@ pub(super) fn list(
 ) -> Result<Vec<Record>, BufferError> {
     let rows = || {
         let mut find = connection.prepare_cached(&format!(
-            "SELECT {JOB_COLUMNS} FROM jobs
+            "{}
              WHERE (?1 IS NULL OR owner = ?1) AND (?2 IS NULL OR job_id = ?2)
                AND (?3 IS NULL OR state = ?3) AND (?4 IS NULL OR accepted_at >= ?4)
-             ORDER BY id DESC LIMIT ?5"
+             ORDER BY id DESC LIMIT ?5",
+            row::select_records()
         ))?;
         let parameters = params![
             filter.owner.as_ref().map(Owner::as_str),
@@ -26,7 +27,7 @@ pub(super) fn list(
             filter.since.map(jiff::Timestamp::as_microsecond),
             filter.limit,
         ];
-        find.query_map(parameters, job_row)?
+        find.query_map(parameters, record_row)?
             .collect::<rusqlite::Result<Vec<_>>>()
     };
     Ok(row::readable(&rows().map_err(|why| error(&why))?))
@@ -36,8 +37,8 @@ pub(super) fn show(connection: &Connection, id: RecordId) -> Result<Lookup<Dossi
     let read = || {
         let id = id.get().cast_signed();
         let record = connection
-            .prepare_cached(&format!("SELECT {JOB_COLUMNS} FROM jobs WHERE id = ?"))?
-            .query_row([id], job_row)
+            .prepare_cached(&format!("{} WHERE id = ?", row::select_records()))?
+            .query_row([id], record_row)
             .optional()?;
         let payload = connection
             .prepare_cached("SELECT xml FROM payloads WHERE record_id = ?")?

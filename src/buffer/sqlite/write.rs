@@ -1,14 +1,12 @@
-//! What changes the store. Each function runs in a savepoint of the writer's transaction.
+//! Storing and refusing. Each function runs in a savepoint of the writer's transaction.
 
 use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension, params};
 
 use super::{error, lookup};
-use crate::buffer::row::{
-    JobRow, KillVerdict, attempt_or_all, held_from, kill_verdict, level_name, record_id,
-};
-use crate::buffer::{BufferError, Kill, Lookup, NewJob, StoreRequest, Stored};
-use crate::job::{Attempt, JobId, Level, Owner, RecordId, State};
+use crate::buffer::row::{attempt_or_all, held_from, record_id};
+use crate::buffer::{BufferError, NewJob, StoreRequest, Stored};
+use crate::job::{Attempt, JobId, Owner, RecordId};
 
 type Result<T> = std::result::Result<T, BufferError>;
 
@@ -157,90 +155,4 @@ pub(super) fn remember_rejected(
         Ok(absent)
     };
     remember().map_err(|why| error(&why))
-}
-
-pub(super) fn kill(
-    connection: &Connection,
-    owner: &Owner,
-    records: &[(JobId, RecordId)],
-    at: Timestamp,
-) -> Result<Vec<Lookup<Kill>>> {
-    let mut rows = lookup::rows(connection).map_err(|why| error(&why))?;
-    let kill = |(job_id, id): &(JobId, RecordId)| {
-        let row = lookup::row(&mut rows, owner, job_id, *id)?;
-        Ok(match row.map(|row| row.state().map(|state| (row, state))) {
-            None => Lookup::Absent,
-            Some(Err(unreadable)) => {
-                tracing::error!(%unreadable, "a record cannot be killed");
-                Lookup::Unreachable
-            }
-            Some(Ok((row, state))) => Lookup::Found(kill_row(connection, &row, state, at)?),
-        })
-    };
-    let killed = records.iter().map(kill).collect::<rusqlite::Result<_>>();
-    killed.map_err(|why| error(&why))
-}
-
-fn kill_row(
-    connection: &Connection,
-    row: &JobRow,
-    state: State,
-    at: Timestamp,
-) -> rusqlite::Result<Kill> {
-    match kill_verdict(state) {
-        KillVerdict::Ended => Ok(Kill::AlreadyFinished(state)),
-        KillVerdict::AskHolder => {
-            if row.kill_requested_at.is_none() {
-                let sql = "UPDATE jobs SET kill_requested_at = ? WHERE id = ?";
-                connection
-                    .prepare_cached(sql)?
-                    .execute(params![at.as_microsecond(), row.id])?;
-                event(
-                    connection,
-                    row.id,
-                    at,
-                    "kill-requested",
-                    "its supervisor wants it killed",
-                )?;
-            }
-            Ok(Kill::Requested(state))
-        }
-        KillVerdict::Enter(next) => {
-            // The state was read in this very transaction and there is no other writer.
-            let sql = "UPDATE jobs SET state = ?1, held_from = ?2, since = ?3, reason = NULL,
-                           kill_requested_at = COALESCE(kill_requested_at, ?3)
-                       WHERE id = ?4 AND state = ?5";
-            connection.prepare_cached(sql)?.execute(params![
-                next.name(),
-                held_from(next),
-                at.as_microsecond(),
-                row.id,
-                state.name()
-            ])?;
-            event(
-                connection,
-                row.id,
-                at,
-                next.name(),
-                "killed by its supervisor",
-            )?;
-            Ok(Kill::Killed)
-        }
-    }
-}
-
-fn event(
-    connection: &Connection,
-    record_id: i64,
-    at: Timestamp,
-    code: &str,
-    text: &str,
-) -> rusqlite::Result<()> {
-    let mut insert = connection.prepare_cached(
-        "INSERT INTO events (record_id, at, level, code, text) VALUES (?, ?, ?, ?, ?)",
-    )?;
-    let level = level_name(Level::Event);
-    insert
-        .execute(params![record_id, at.as_microsecond(), level, code, text])
-        .map(drop)
 }

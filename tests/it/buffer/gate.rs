@@ -9,7 +9,7 @@ use gristmill::buffer::{
     self, BufferError, Dossier, Gate, KeptJob, Kill, KnownJob, ListFilter, Lookup, OpenError,
     StoreRequest, Stored, TaskBuffer,
 };
-use gristmill::job::{Attempt, JobId, JobKey, Owner, Record, RecordId};
+use gristmill::job::{Attempt, JobId, JobKey, Owner, Record, RecordId, State};
 use jiff::Timestamp;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
@@ -188,6 +188,14 @@ impl TaskBuffer for Paused {
         self.inner.kill(owner, records, at).await
     }
 
+    async fn mark_told(
+        &self,
+        owner: &Owner,
+        records: &[(RecordId, State)],
+    ) -> Result<Vec<bool>, BufferError> {
+        self.inner.mark_told(owner, records).await
+    }
+
     async fn list(&self, filter: &ListFilter) -> Result<Vec<Record>, BufferError> {
         self.inner.list(filter).await
     }
@@ -286,7 +294,7 @@ async fn what_time_does_not_heal_is_said() {
     buffer::migrate(&place.url(), &place.options())
         .await
         .unwrap();
-    place.sql("UPDATE refinery_schema_history SET version = 9999");
+    place.sql("UPDATE refinery_schema_history SET version = 9999 WHERE version = 1");
     let gate = gate(&place);
     let error = gate.opened().await.unwrap_err();
     assert!(matches!(error, OpenError::SchemaTooNew { .. }), "{error}");

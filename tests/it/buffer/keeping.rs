@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use gristmill::buffer::{KnownJob, Lookup, NewJob, Stored};
-use gristmill::job::{Attempt, Record, State};
+use gristmill::job::{Attempt, Record, State, Token};
 
 use super::suite::Subject;
 use super::write::{NOW, at, attempt, job, job_id, job_of, key, new, owner, request, store_new};
@@ -36,6 +36,15 @@ pub async fn new_jobs_get_records(subject: &Subject) {
             accepted_at: at(NOW),
             since: at(NOW),
             kill_requested_at: None,
+            due_at: None,
+            token: Token(0),
+            holder: None,
+            runs: 0,
+            abandons: 0,
+            started_at: None,
+            progress: None,
+            told: false,
+            result: None,
         };
         assert_eq!(found, Lookup::Found(record));
     }

@@ -52,7 +52,8 @@ pub async fn a_ready_job_is_cancelled_once(subject: &Subject) {
     assert_eq!(record.state, State::Cancelled);
     assert_eq!((record.accepted_at, record.since), (at(NOW), at(NOW + 5)));
     assert_eq!(record.kill_requested_at, Some(at(NOW + 5)));
-    assert_eq!(event_codes(buffer, id).await, ["accepted", "cancelled"]);
+    assert!(record.told);
+    assert_eq!(event_codes(buffer, id).await, ["accepted", "cancel"]);
 }
 
 fn in_state(number: usize, state: State) -> NewJob {
@@ -95,9 +96,10 @@ pub async fn what_somebody_holds_is_asked_for(subject: &Subject) {
         let record = record(buffer, &name, id).await;
         assert_eq!((record.state, record.since), (state, at(NOW)));
         assert_eq!(record.kill_requested_at, Some(at(NOW + 1)));
+        assert!(!record.told);
         assert_eq!(
             event_codes(buffer, id).await,
-            ["accepted", "kill-requested"]
+            ["accepted", "kill_requested"]
         );
     }
 }
@@ -110,7 +112,12 @@ pub async fn what_has_ended_stays_as_it_is(subject: &Subject) {
         let before = record(buffer, &n.to_string(), id).await;
         let killed = kill(buffer, &n.to_string(), id, NOW + 1).await;
         assert_eq!(killed, Lookup::Found(Kill::AlreadyFinished(state)));
-        assert_eq!(record(buffer, &n.to_string(), id).await, before);
+        assert!(!before.told);
+        let told = Record {
+            told: true,
+            ..before
+        };
+        assert_eq!(record(buffer, &n.to_string(), id).await, told);
         assert_eq!(event_codes(buffer, id).await, ["accepted"]);
     }
 }

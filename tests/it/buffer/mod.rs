@@ -14,4 +14,6 @@ mod refusing;
 mod sqlite;
 mod staleness;
 mod suite;
+mod telling;
+mod upgrading;
 mod write;

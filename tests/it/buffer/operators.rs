@@ -6,7 +6,7 @@ use gristmill::job::{RecordId, State};
 use super::suite::Subject;
 use super::write::{NOW, at, job, job_id, job_of, key, owner, request, store_new};
 
-const ALL: ListFilter = ListFilter {
+pub const ALL: ListFilter = ListFilter {
     owner: None,
     job_id: None,
     state: None,
@@ -91,7 +91,7 @@ pub async fn a_dossier_has_everything(subject: &Subject) {
         .iter()
         .map(|event| (event.at, &*event.code))
         .collect();
-    assert_eq!(events, [(at(NOW), "accepted"), (at(NOW + 1), "cancelled")]);
+    assert_eq!(events, [(at(NOW), "accepted"), (at(NOW + 1), "cancel")]);
 
     subject.place.sql("DELETE FROM payloads");
     let Lookup::Found(purged) = buffer.show(ids[1]).await.unwrap() else {

@@ -6,7 +6,7 @@ use futures::future::BoxFuture;
 use gristmill::buffer::TaskBuffer;
 
 use super::place::Place;
-use super::{keeping, killing, looking, operators, refusing, staleness};
+use super::{keeping, killing, looking, operators, refusing, staleness, telling, upgrading};
 use crate::rig::mariadb::MariaDb;
 
 /// A store in a place of its own.
@@ -41,6 +41,8 @@ const CASES: &[(&str, Case)] = cases! {
     killing: a_ready_job_is_cancelled_once what_nobody_holds_is_cancelled
         what_somebody_holds_is_asked_for what_has_ended_stays_as_it_is
         only_the_owner_kills a_thousand_are_killed_at_once;
+    telling: a_final_word_is_told_while_it_is_true what_a_run_left_behind_is_found;
+    upgrading: an_older_store_keeps_its_records;
     operators: lists_are_filtered a_dossier_has_everything unfinished_owners_are_counted
         a_reader_beside_the_daemon_changes_nothing migrations_are_planned_and_run
         a_newer_schema_is_refused;

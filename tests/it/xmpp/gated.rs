@@ -5,7 +5,7 @@ use gristmill::buffer::{
     BufferError, Dossier, KeptJob, Kill, KnownJob, ListFilter, Lookup, StoreRequest, Stored,
     TaskBuffer,
 };
-use gristmill::job::{Attempt, JobId, JobKey, Owner, Record, RecordId};
+use gristmill::job::{Attempt, JobId, JobKey, Owner, Record, RecordId, State};
 use jiff::Timestamp;
 use tokio::sync::Semaphore;
 
@@ -87,6 +87,14 @@ impl TaskBuffer for GatedStore {
         _: Timestamp,
     ) -> Result<Vec<Lookup<Kill>>, BufferError> {
         Ok(records.iter().map(|_| Lookup::Absent).collect())
+    }
+
+    async fn mark_told(
+        &self,
+        _: &Owner,
+        records: &[(RecordId, State)],
+    ) -> Result<Vec<bool>, BufferError> {
+        Ok(vec![false; records.len()])
     }
 
     async fn list(&self, _: &ListFilter) -> Result<Vec<Record>, BufferError> {
