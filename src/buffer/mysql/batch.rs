@@ -1,16 +1,17 @@
 //! Storing many requests in one transaction.
 //!
-//! The known keys are selected first and the rest is inserted; the unique key is the judge when
-//! another daemon is quicker, so everything that was inserted is read back by key. Each row says
-//! in `batch` which transaction inserted it: that tells a new record from a duplicate, also when
-//! the answer to the commit was lost.
+//! What is known is selected first and the rest is inserted; the unique key is the judge when
+//! another daemon is quicker, so everything that was inserted is read back. Each row says in
+//! `batch` which transaction inserted it: that tells a new record from a duplicate, also when the
+//! answer to the commit was lost.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, HashSet};
 
 use mysql_async::{Conn, Result, Value};
 
 use super::rejections;
-use super::statement::{Insert, read, select_in};
+use super::rows::{Rows, names};
+use super::statement::Insert;
 use crate::buffer::row::{held_from, record_id};
 use crate::buffer::{BufferError, NewJob, StoreRequest, Stored};
 use crate::job::{JobKey, Owner};
@@ -25,19 +26,11 @@ pub(super) struct Batch {
 /// One answer for each request of a batch.
 pub(super) type Answers = Vec<std::result::Result<Vec<Stored>, BufferError>>;
 
-/// What the table has under the keys of a batch.
-#[derive(Default)]
-pub(super) struct Rows<'a>(HashMap<&'a Owner, HashMap<Vec<u8>, Vec<KeyRow>>>);
+/// A job's name and whose it is.
+pub(super) type Key<'a> = (&'a Owner, &'a JobKey);
 
-struct KeyRow {
-    attempt: u32,
-    id: i64,
-    content: Vec<u8>,
-    mark: u64,
-}
-
-/// Names of jobs, by owner; sorted, so that two writers do not lock each other out.
-type Names<'a> = BTreeMap<&'a Owner, BTreeSet<&'a str>>;
+/// What is to be inserted; sorted, so that two writers do not lock each other out.
+pub(super) type News<'a> = BTreeMap<Key<'a>, (&'a StoreRequest, &'a NewJob)>;
 
 impl Batch {
     pub fn new(requests: Vec<StoreRequest>) -> Self {
@@ -50,19 +43,15 @@ impl Batch {
     /// Stores everything in the session's open transaction; who is answered what if it commits.
     pub async fn write(&self, conn: &mut Conn, budget: usize) -> Result<Answers> {
         let stale = rejections::stale(conn, &self.requests).await?;
-        let mut rows = Rows::default();
-        rows.read(conn, names(self.fresh(&stale))).await?;
+        let mut rows = self.known(conn, &stale).await?;
         let news = self.news(&stale, &rows);
         if !news.is_empty() {
-            self.insert_jobs(&news).run(conn, budget).await?;
-            let mut inserted = Names::new();
-            for (owner, key) in news.keys() {
-                inserted
-                    .entry(owner)
-                    .or_default()
-                    .insert(key.job_id.as_str());
+            for ids in self.insert_jobs(&news).run(conn, budget).await? {
+                rows.read_inserted(conn, ids, self.mark, &news).await?;
             }
-            rows.read(conn, inserted).await?;
+            let is_missing = |(owner, key): &&Key<'_>| rows.get(owner, key).is_none();
+            let missing = names(news.keys().filter(is_missing).copied());
+            rows.read(conn, missing).await?;
             self.insert_payloads(&news, &rows).run(conn, budget).await?;
         }
         insert_refusals(self.fresh(&stale))
@@ -71,11 +60,27 @@ impl Batch {
         Ok(self.judge(&stale, &rows))
     }
 
+    /// What the table has already. A request's first job tells of the others: where that is new,
+    /// most likely all are, and the insert will say.
+    async fn known<'a>(&'a self, conn: &mut Conn, stale: &'a [bool]) -> Result<Rows<'a>> {
+        let mut rows = Rows::default();
+        let first = self.fresh(stale).filter_map(|request| keys(request).next());
+        rows.read(conn, names(first)).await?;
+        let is_known = |(owner, key)| rows.get(owner, key).is_some();
+        let sent_again = self
+            .fresh(stale)
+            .filter(|request| request.jobs.len() > 1 && keys(request).next().is_some_and(is_known));
+        let sent_again = names(sent_again.flat_map(keys));
+        rows.read(conn, sent_again).await?;
+        Ok(rows)
+    }
+
     /// What became of the batch, read back from the table. A request of which nothing can be
     /// proved is unreachable.
     pub async fn read_back(&self, conn: &mut Conn) -> Result<Answers> {
         let mut rows = Rows::default();
-        rows.read(conn, names(self.requests.iter())).await?;
+        rows.read(conn, names(self.requests.iter().flat_map(keys)))
+            .await?;
         let prove = |(request, answer): (&StoreRequest, _)| match answer {
             Ok(_) if request.jobs.is_empty() => Err(not_stored()),
             answer => answer,
@@ -93,11 +98,7 @@ impl Batch {
     }
 
     /// The first job of each key that the table does not have.
-    fn news<'a>(
-        &'a self,
-        stale: &'a [bool],
-        known: &Rows<'_>,
-    ) -> BTreeMap<(&'a Owner, &'a JobKey), (&'a StoreRequest, &'a NewJob)> {
+    fn news<'a>(&'a self, stale: &'a [bool], known: &Rows<'_>) -> News<'a> {
         let mut news = BTreeMap::new();
         for request in self.fresh(stale) {
             for job in &request.jobs {
@@ -110,7 +111,7 @@ impl Batch {
         news
     }
 
-    fn insert_jobs(&self, news: &BTreeMap<(&Owner, &JobKey), (&StoreRequest, &NewJob)>) -> Insert {
+    fn insert_jobs(&self, news: &News<'_>) -> Insert {
         let row = |(request, job): &(&StoreRequest, &NewJob)| {
             let now = request.now.as_microsecond();
             vec![
@@ -134,11 +135,7 @@ impl Batch {
         }
     }
 
-    fn insert_payloads(
-        &self,
-        news: &BTreeMap<(&Owner, &JobKey), (&StoreRequest, &NewJob)>,
-        rows: &Rows<'_>,
-    ) -> Insert {
+    fn insert_payloads(&self, news: &News<'_>, rows: &Rows<'_>) -> Insert {
         let row = |(request, job): &(&StoreRequest, &NewJob)| {
             let row = rows.get(&request.owner, &job.key)?;
             (row.mark == self.mark).then(|| vec![row.id.into(), job.payload.as_bytes().into()])
@@ -177,13 +174,8 @@ fn not_stored() -> BufferError {
     BufferError::Unreachable("the connection was lost; nothing was stored".to_owned())
 }
 
-fn names<'a>(requests: impl Iterator<Item = &'a StoreRequest>) -> Names<'a> {
-    let mut names = Names::new();
-    for request in requests {
-        let jobs = request.jobs.iter().map(|job| job.key.job_id.as_str());
-        names.entry(&request.owner).or_default().extend(jobs);
-    }
-    names
+fn keys(request: &StoreRequest) -> impl Iterator<Item = Key<'_>> {
+    request.jobs.iter().map(|job| (&request.owner, &job.key))
 }
 
 fn insert_refusals<'a>(requests: impl Iterator<Item = &'a StoreRequest>) -> Insert {
@@ -203,33 +195,5 @@ fn insert_refusals<'a>(requests: impl Iterator<Item = &'a StoreRequest>) -> Inse
         head: "INSERT INTO refusals (owner, job_id, attempt, code, text, at)",
         tail: "ON DUPLICATE KEY UPDATE code = VALUES(code), text = VALUES(text), at = VALUES(at)",
         rows: rows.collect(),
-    }
-}
-
-impl<'a> Rows<'a> {
-    async fn read(&mut self, conn: &mut Conn, names: Names<'a>) -> Result<()> {
-        let query = "SELECT job_id, attempt, id, content_hash, batch FROM jobs
-                     WHERE owner = ? AND job_id IN ({keys})";
-        for (owner, names) in names {
-            let keys: Vec<Value> = names.into_iter().map(Value::from).collect();
-            let jobs = self.0.entry(owner).or_default();
-            for row in select_in(conn, query, &[owner.as_str().into()], &keys).await? {
-                let (job_id, attempt, id, content, mark) = read(row)?;
-                let attempts: &mut Vec<KeyRow> = jobs.entry(job_id).or_default();
-                attempts.retain(|known| known.attempt != attempt);
-                attempts.push(KeyRow {
-                    attempt,
-                    id,
-                    content,
-                    mark,
-                });
-            }
-        }
-        Ok(())
-    }
-
-    fn get(&self, owner: &Owner, key: &JobKey) -> Option<&KeyRow> {
-        let attempts = self.0.get(owner)?.get(key.job_id.as_str().as_bytes())?;
-        attempts.iter().find(|row| row.attempt == key.attempt.get())
     }
 }

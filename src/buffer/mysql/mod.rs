@@ -10,6 +10,7 @@ mod lookup;
 mod operator;
 mod queue;
 mod rejections;
+mod rows;
 mod schema;
 mod session;
 mod statement;

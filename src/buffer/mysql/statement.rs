@@ -1,5 +1,7 @@
 //! Statements over many rows: prepared, in few sizes, so that the server has seen them before.
 
+use std::ops::RangeInclusive;
+
 use mysql_async::prelude::{FromRow, Queryable};
 use mysql_async::{Conn, DriverError, Error, Params, Result, Row, Value, from_row_opt};
 
@@ -72,9 +74,11 @@ pub(super) struct Insert {
 }
 
 impl Insert {
-    /// Inserts all rows. No statement has more than about `budget` bytes of values, unless one
-    /// row alone has.
-    pub async fn run(mut self, conn: &mut Conn, budget: usize) -> Result<()> {
+    /// Inserts all rows; which IDs each statement's rows have if they were all new and were given
+    /// IDs one after the other. No statement has more than about `budget` bytes of values, unless
+    /// one row alone has.
+    pub async fn run(mut self, conn: &mut Conn, budget: usize) -> Result<Vec<RangeInclusive<u64>>> {
+        let mut ids = Vec::new();
         while !self.rows.is_empty() {
             let size = insert_size(rows_within(&self.rows, budget));
             let columns = self.rows.first().map_or(0, Vec::len);
@@ -83,8 +87,11 @@ impl Insert {
             let values = self.rows.drain(..size).flatten().collect();
             conn.exec_drop(statement, Params::Positional(values))
                 .await?;
+            if let Some(first) = conn.last_insert_id() {
+                ids.push(first..=first.saturating_add(size as u64 - 1));
+            }
         }
-        Ok(())
+        Ok(ids)
     }
 }
 

@@ -131,6 +131,33 @@ pub async fn a_mixed_request_is_answered_in_order(subject: &Subject) {
     }
 }
 
+/// The first job tells nothing of the others, whether it is known or new.
+pub async fn the_first_job_speaks_for_itself(subject: &Subject) {
+    let buffer = &*subject.buffer;
+    let known = store_new(buffer, "o", vec![job("1"), job("2")]).await;
+    let answers = |stored: Vec<Stored>| -> Vec<_> {
+        let number = |stored: &Stored| match stored {
+            Stored::Duplicate(id) => known.iter().position(|known| known == id),
+            _ => None,
+        };
+        stored.iter().map(number).collect()
+    };
+    let known_first = vec![job("2"), job("3"), job("1"), job("4")];
+    let stored = buffer.store(request("o", known_first)).await.unwrap();
+    assert!(matches!(stored[1], Stored::New(_)), "{stored:?}");
+    assert!(matches!(stored[3], Stored::New(_)), "{stored:?}");
+    assert_eq!(answers(stored), [Some(1), None, Some(0), None]);
+    let new_first = vec![job("5"), job("1"), job("6"), job("2")];
+    let stored = buffer.store(request("o", new_first)).await.unwrap();
+    assert!(matches!(stored[0], Stored::New(_)), "{stored:?}");
+    assert!(matches!(stored[2], Stored::New(_)), "{stored:?}");
+    assert_eq!(answers(stored), [None, Some(0), None, Some(1)]);
+    for table in ["jobs", "payloads"] {
+        let query = format!("SELECT COUNT(*) FROM {table}");
+        assert_eq!(subject.place.number(&query), 6);
+    }
+}
+
 /// Half of them send other content: whoever comes first wins the key, for all.
 pub async fn sixteen_senders_agree_on_one_record(subject: &Subject) {
     const SENDERS: usize = 16;

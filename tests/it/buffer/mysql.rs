@@ -90,6 +90,28 @@ async fn deadlocks_and_lock_timeouts_are_tried_again() {
     assert!(matches!(stored[2], Stored::New(_)));
 }
 
+/// A cluster's server gives each third ID only: what was inserted is found all the same, and each
+/// payload belongs to its own record.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn ids_need_not_follow_one_another() {
+    let (server, place) = place();
+    server.sql("SET GLOBAL auto_increment_increment = 3");
+    let buffer = place.open().await;
+    let jobs: Vec<_> = (0..700).map(|n| job(&format!("job {n}"))).collect();
+    let ids = store_new(&*buffer, "o", jobs.clone()).await;
+    assert_eq!(ids[1].get() - ids[0].get(), 3);
+    for (job, id) in jobs.iter().zip(&ids).step_by(50) {
+        let Lookup::Found(dossier) = buffer.show(*id).await.unwrap() else {
+            panic!("no record {id}");
+        };
+        assert_eq!(dossier.record.key, job.key);
+        assert_eq!(dossier.payload.as_ref(), Some(&job.payload));
+    }
+    let again = buffer.store(request("o", jobs)).await.unwrap();
+    let ids: Vec<_> = ids.into_iter().map(Stored::Duplicate).collect();
+    assert_eq!(again, ids);
+}
+
 fn mysql_url(place: &Place) -> MysqlUrl {
     match place.url() {
         StoreUrl::Mysql(url) => url,

@@ -28,6 +28,7 @@ macro_rules! cases {
 const CASES: &[(&str, Case)] = cases! {
     keeping: new_jobs_get_records payloads_are_kept_byte_for_byte the_same_again_is_a_duplicate
         other_content_is_a_conflict a_mixed_request_is_answered_in_order
+        the_first_job_speaks_for_itself
         sixteen_senders_agree_on_one_record large_requests_are_stored_whole
         an_empty_request_is_fine every_first_state_and_priority_is_kept
         record_ids_are_never_given_again what_came_in_is_recalled;
