@@ -3,16 +3,20 @@
 //! A look-up has three outcomes, kept apart by type: found, absent, unreachable. To take one for
 //! another makes a job run twice.
 
+mod changes;
+mod claiming;
 mod claims;
 mod gate;
 mod health;
 mod migrate;
 mod mysql;
 mod open;
+mod operating;
 mod operations;
 mod pending;
 mod result_row;
 mod row;
+mod settling;
 mod sqlite;
 mod url;
 

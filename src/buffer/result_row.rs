@@ -36,7 +36,6 @@ struct Output {
 
 impl ResultRow {
     /// The row for a report.
-    #[cfg_attr(not(test), expect(dead_code, reason = "outcomes are not stored yet"))]
     pub fn of(report: &RunReport) -> Self {
         let outputs: Vec<_> = report.outputs.iter().map(Output::of).collect();
         Self {

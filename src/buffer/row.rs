@@ -211,7 +211,7 @@ pub(super) fn held_from(state: State) -> Option<&'static str> {
     }
 }
 
-fn parse_state(name: &[u8], held: Option<&[u8]>) -> Option<State> {
+pub(super) fn parse_state(name: &[u8], held: Option<&[u8]>) -> Option<State> {
     State::ALL.into_iter().find(|state| {
         state.name().as_bytes() == name && held_from(*state).map(str::as_bytes) == held
     })

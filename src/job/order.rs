@@ -41,6 +41,9 @@ pub enum Declined {
         "the supervisor has been told that it is finished, and may have given the work away; --force runs it again nevertheless"
     )]
     Told,
+    /// There is nothing left to run.
+    #[error("it was purged: what is to be run is not kept any more")]
+    Purged,
     /// Somebody holds it.
     #[error("it is {0}; kill it first, or --force")]
     InHand(State),

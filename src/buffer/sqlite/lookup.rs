@@ -182,11 +182,11 @@ impl Columns<'_> {
     }
 }
 
-fn bytes(value: ValueRef<'_>) -> Vec<u8> {
+pub(super) fn bytes(value: ValueRef<'_>) -> Vec<u8> {
     optional_bytes(value).unwrap_or_default()
 }
 
-fn optional_bytes(value: ValueRef<'_>) -> Option<Vec<u8>> {
+pub(super) fn optional_bytes(value: ValueRef<'_>) -> Option<Vec<u8>> {
     match value {
         ValueRef::Text(bytes) | ValueRef::Blob(bytes) => Some(bytes.to_vec()),
         _ => None,

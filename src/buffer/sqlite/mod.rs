@@ -1,8 +1,11 @@
 //! The task buffer in one SQLite file: one writer thread that groups commits, readers beside it.
 
+mod changes;
+mod claims;
 mod kill;
 mod lookup;
 mod open;
+mod operations;
 mod operator;
 mod readers;
 mod write;
