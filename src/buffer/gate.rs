@@ -1,6 +1,8 @@
 //! Time limits in front of a store. A store tells the truth, however long it takes; the gate
 //! answers in time, and never says `absent` of a key whose storing is in flight or in doubt.
 
+mod notices;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,8 +15,8 @@ use tokio_util::sync::CancellationToken;
 use super::health::{Health, Suspicion};
 use super::pending::Ledger;
 use super::{
-    BufferError, Dossier, KeptJob, Kill, KnownJob, ListFilter, Lookup, OpenError, StoreRequest,
-    Stored, TaskBuffer,
+    BufferError, Dossier, KeptJob, Kill, KnownJob, ListFilter, Lookup, OpenError, Store,
+    StoreRequest, Stored, TaskBuffer,
 };
 use crate::job::{Attempt, JobId, JobKey, Owner, Record, RecordId, State};
 
@@ -35,7 +37,7 @@ impl Gate {
     pub fn start<F, Opening>(open: F, limit: Duration, shutdown: CancellationToken) -> Arc<Self>
     where
         F: Fn() -> Opening + Send + Sync + 'static,
-        Opening: Future<Output = Result<Arc<dyn TaskBuffer>, OpenError>> + Send + 'static,
+        Opening: Future<Output = Result<Arc<dyn Store>, OpenError>> + Send + 'static,
     {
         let health = Arc::new(Health::new());
         let keeper = health.clone();
@@ -57,7 +59,7 @@ impl Gate {
 
     async fn ask<T, Asking>(
         &self,
-        question: impl FnOnce(Arc<dyn TaskBuffer>) -> Asking,
+        question: impl FnOnce(Arc<dyn Store>) -> Asking,
     ) -> Result<T, BufferError>
     where
         Asking: Future<Output = Result<T, BufferError>>,
@@ -142,7 +144,7 @@ impl TaskBuffer for Gate {
         forget_before: Timestamp,
     ) -> Result<Vec<bool>, BufferError> {
         let look_up = self.ledger.look_up();
-        let remember = |store: Arc<dyn TaskBuffer>| async move {
+        let remember = |store: Arc<dyn Store>| async move {
             store
                 .remember_rejected(owner, jobs, at, forget_before)
                 .await

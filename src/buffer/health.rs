@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::sync::{Notify, watch};
 use tokio::time::{sleep, timeout};
 
-use super::{BufferError, OpenError, TaskBuffer};
+use super::{BufferError, OpenError, Store};
 use crate::job::policy::Backoff;
 
 /// How often a store that is not there is looked for.
@@ -33,8 +33,8 @@ enum State {
     Opening,
     /// For good.
     Failed(OpenError),
-    Up(Arc<dyn TaskBuffer>),
-    Down(Arc<dyn TaskBuffer>),
+    Up(Arc<dyn Store>),
+    Down(Arc<dyn Store>),
 }
 
 impl Health {
@@ -46,7 +46,7 @@ impl Health {
     }
 
     /// The store, if it may be asked now.
-    pub fn store(&self) -> Result<Arc<dyn TaskBuffer>, BufferError> {
+    pub fn store(&self) -> Result<Arc<dyn Store>, BufferError> {
         let away = |why: &str| Err(BufferError::Unreachable(why.to_owned()));
         match &*self.state.borrow() {
             State::Up(store) => Ok(store.clone()),
@@ -71,7 +71,7 @@ impl Health {
     pub async fn keep<F, Opening>(&self, open: F, limit: Duration)
     where
         F: Fn() -> Opening,
-        Opening: Future<Output = Result<Arc<dyn TaskBuffer>, OpenError>>,
+        Opening: Future<Output = Result<Arc<dyn Store>, OpenError>>,
     {
         let Some(store) = self.open(open).await else {
             return;
@@ -84,10 +84,10 @@ impl Health {
         }
     }
 
-    async fn open<F, Opening>(&self, open: F) -> Option<Arc<dyn TaskBuffer>>
+    async fn open<F, Opening>(&self, open: F) -> Option<Arc<dyn Store>>
     where
         F: Fn() -> Opening,
-        Opening: Future<Output = Result<Arc<dyn TaskBuffer>, OpenError>>,
+        Opening: Future<Output = Result<Arc<dyn Store>, OpenError>>,
     {
         for failures in 1.. {
             match open().await {
@@ -113,7 +113,7 @@ impl Health {
     }
 
     /// Whether the store answers.
-    async fn probe(&self, store: &Arc<dyn TaskBuffer>, limit: Duration) -> bool {
+    async fn probe(&self, store: &Arc<dyn Store>, limit: Duration) -> bool {
         match timeout(limit, store.ping()).await {
             Ok(Ok(())) => {
                 self.up();

@@ -10,6 +10,7 @@ mod gate;
 mod health;
 mod migrate;
 mod mysql;
+mod notices;
 mod open;
 mod operating;
 mod operations;
@@ -34,6 +35,7 @@ pub use claims::{
 pub use gate::Gate;
 pub use migrate::Step;
 pub use mysql::MysqlBuffer;
+pub use notices::{AnsweredWord, Notice, Notices, TakeNotices};
 pub use open::{OpenError, Options, migrate, open, open_for_reading, plan};
 pub use operations::{Drain, Note, Operation, Operations, Purge};
 pub use sqlite::SqliteBuffer;
@@ -117,6 +119,11 @@ pub trait TaskBuffer: Send + Sync {
     /// Whether the store answers at all.
     async fn ping(&self) -> Result<(), BufferError>;
 }
+
+/// All that a store is asked.
+pub trait Store: TaskBuffer + Notices {}
+
+impl<T: TaskBuffer + Notices> Store for T {}
 
 /// What a look-up found out. There is no fourth outcome and no default.
 #[derive(Clone, Debug, PartialEq, Eq)]

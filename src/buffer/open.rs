@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use secrecy::SecretString;
 
-use super::{Step, StoreUrl, TaskBuffer, mysql, sqlite};
+use super::{Step, Store, StoreUrl, TaskBuffer, mysql, sqlite};
 
 /// How a store is opened.
 #[derive(Clone, Debug)]
@@ -81,7 +81,7 @@ impl OpenError {
 }
 
 /// Opens a store for reading and writing.
-pub async fn open(url: &StoreUrl, options: &Options) -> Result<Arc<dyn TaskBuffer>, OpenError> {
+pub async fn open(url: &StoreUrl, options: &Options) -> Result<Arc<dyn Store>, OpenError> {
     Ok(match url {
         StoreUrl::Sqlite(path) => Arc::new(sqlite::SqliteBuffer::open(path, options).await?),
         StoreUrl::Mysql(url) => Arc::new(mysql::MysqlBuffer::open(url, options).await?),

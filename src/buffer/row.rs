@@ -84,7 +84,7 @@ impl RecordRow {
 
 impl JobRow {
     /// The record without its result.
-    fn record(&self) -> Result<Record, Unreadable> {
+    pub fn record(&self) -> Result<Record, Unreadable> {
         Ok(Record {
             id: self.record_id()?,
             owner: self.text(&self.owner, "owner").and_then(|text| {
@@ -242,6 +242,17 @@ pub(super) fn readable(rows: &[RecordRow]) -> Vec<Record> {
         row.record().inspect_err(log).ok()
     };
     rows.iter().filter_map(read).collect()
+}
+
+/// The record without its result; one that cannot be read is told to the log.
+pub(super) fn readable_job(row: &JobRow) -> Option<Record> {
+    let log = |unreadable: &Unreadable| tracing::error!(%unreadable, "left out of what is told");
+    row.record().inspect_err(log).ok()
+}
+
+/// A count as a store takes it.
+pub(super) fn signed(count: usize) -> i64 {
+    i64::try_from(count).unwrap_or(i64::MAX)
 }
 
 /// The names of the states that are not final, as a list in SQL.

@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use mysql_async::{Conn, Result, Value};
 
 use super::columns::job_row;
+use super::notices;
 use super::statement::{Insert, select_in, update_in};
 use crate::buffer::row::{
     JOB_COLUMNS, JobRow, KILL_REQUESTED, KillVerdict, held_from, kill_verdict, level_name,
@@ -43,6 +44,8 @@ impl Wish {
         self.enter(conn, &moves).await?;
         self.ask_holders(conn, &asked).await?;
         tell(conn, &heard).await?;
+        let killed = moves.values().flat_map(|(_, ids)| ids.iter().copied());
+        notices::note(conn, killed.collect()).await?;
         self.insert_events(moves, asked).run(conn, budget).await?;
         Ok(answers)
     }

@@ -7,6 +7,7 @@ mod connect;
 mod doubt;
 mod kill;
 mod lookup;
+mod notices;
 mod operator;
 mod queue;
 mod rejections;
@@ -20,6 +21,7 @@ mod writer;
 use async_trait::async_trait;
 use jiff::Timestamp;
 use mysql_async::Pool;
+use tokio::sync::Mutex;
 
 use super::{
     BufferError, Dossier, KeptJob, Kill, KnownJob, ListFilter, Lookup, MysqlUrl, OpenError,
@@ -27,6 +29,7 @@ use super::{
 };
 use crate::job::{Attempt, JobId, JobKey, Owner, Record, RecordId, State};
 use connect::{Server, max_packet, open_error};
+use session::{Session, Work};
 use writer::Writer;
 
 pub(super) use schema::{migrate, plan};
@@ -41,6 +44,8 @@ pub struct MysqlBuffer {
     pool: Pool,
     /// `None`: opened for reading only.
     writer: Option<Writer>,
+    /// Keeps what supervisors are told unasked; nobody else waits for that.
+    teller: Mutex<Session>,
 }
 
 impl MysqlBuffer {
@@ -50,16 +55,18 @@ impl MysqlBuffer {
         Ok(Self {
             pool: server.pool(),
             writer: Some(Writer::start(server.clone(), packet)),
+            teller: Mutex::new(Session::new(server.clone(), packet)),
             server,
         })
     }
 
     /// Connects for reading.
     pub async fn open_for_reading(url: &MysqlUrl, options: &Options) -> Result<Self, OpenError> {
-        let (server, _) = reach(url, options, false).await?;
+        let (server, packet) = reach(url, options, false).await?;
         Ok(Self {
             pool: server.pool(),
             writer: None,
+            teller: Mutex::new(Session::new(server.clone(), packet)),
             server,
         })
     }
@@ -67,6 +74,12 @@ impl MysqlBuffer {
     fn writer(&self) -> Result<&Writer, BufferError> {
         let closed = || BufferError::Unreachable("it was opened for reading only".to_owned());
         self.writer.as_ref().ok_or_else(closed)
+    }
+
+    /// Does what is about supervisors that are told unasked.
+    async fn tell<W: Work>(&self, work: W) -> Result<W::Answer, BufferError> {
+        self.writer()?;
+        self.teller.lock().await.repeatable(&work).await
     }
 }
 

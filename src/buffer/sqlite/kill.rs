@@ -4,7 +4,7 @@
 use jiff::Timestamp;
 use rusqlite::{Connection, params};
 
-use super::{error, lookup};
+use super::{error, lookup, notices};
 use crate::buffer::row::{
     JobRow, KILL_REQUESTED, KillVerdict, held_from, kill_verdict, level_name,
 };
@@ -72,6 +72,7 @@ fn kill_row(
                 row.id,
                 state.name()
             ])?;
+            notices::note(connection, row.id)?;
             let code = Transition::Cancel.name();
             event(connection, row.id, at, code, "killed by its supervisor")?;
             Ok(Kill::Killed)

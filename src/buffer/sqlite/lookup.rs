@@ -6,7 +6,7 @@ use rusqlite::{CachedStatement, Connection, OptionalExtension, Row, params};
 
 use super::error;
 use crate::buffer::result_row::ResultRow;
-use crate::buffer::row::{self, JobRow, RecordRow};
+use crate::buffer::row::{self, JOB_COLUMNS, JobRow, RecordRow};
 use crate::buffer::{BufferError, KeptJob, KnownJob, Lookup};
 use crate::job::{Attempt, JobId, JobKey, Owner, Record, RecordId, Refusal};
 
@@ -152,6 +152,14 @@ pub(super) fn row(
     let is_theirs = row.get_ref(1)?.as_bytes() == Ok(owner.as_str().as_bytes())
         && row.get_ref(2)?.as_bytes() == Ok(job_id.as_str().as_bytes());
     is_theirs.then(|| record_row(row)).transpose()
+}
+
+/// The job of this record ID, whoever's it is.
+pub(super) fn job(connection: &Connection, id: i64) -> rusqlite::Result<Option<JobRow>> {
+    let query = format!("SELECT {JOB_COLUMNS} FROM jobs WHERE id = ?");
+    let mut find = connection.prepare_cached(&query)?;
+    find.query_row([id], |row| job_row(&mut Columns { row, next: 0 }))
+        .optional()
 }
 
 /// A row of [`row::select_records`].

@@ -4,6 +4,7 @@ mod changes;
 mod claims;
 mod kill;
 mod lookup;
+mod notices;
 mod open;
 mod operations;
 mod operator;

@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use gristmill::buffer::{
-    self, BufferError, Dossier, Gate, KeptJob, Kill, KnownJob, ListFilter, Lookup, OpenError,
-    StoreRequest, Stored, TaskBuffer,
+    self, AnsweredWord, BufferError, Dossier, Gate, KeptJob, Kill, KnownJob, ListFilter, Lookup,
+    Notice, Notices, OpenError, Store, StoreRequest, Stored, TakeNotices, TaskBuffer,
 };
 use gristmill::job::{Attempt, JobId, JobKey, Owner, Record, RecordId, State};
 use jiff::Timestamp;
@@ -129,7 +129,7 @@ async fn a_rejection_sees_a_store_in_flight() {
 
 /// A store whose look-ups by name wait between reading and answering.
 struct Paused {
-    inner: Arc<dyn TaskBuffer>,
+    inner: Arc<dyn Store>,
     has_read: Notify,
     go_on: Notify,
 }
@@ -213,6 +213,33 @@ impl TaskBuffer for Paused {
     }
 }
 
+#[async_trait]
+impl Notices for Paused {
+    async fn listen(&self, daemon: &str, owners: &[Owner]) -> Result<(), BufferError> {
+        self.inner.listen(daemon, owners).await
+    }
+
+    async fn take_notices(&self, request: TakeNotices) -> Result<Vec<Notice>, BufferError> {
+        self.inner.take_notices(request).await
+    }
+
+    async fn cover(&self, owner: &Owner, heard: &[(RecordId, u64)]) -> Result<(), BufferError> {
+        self.inner.cover(owner, heard).await
+    }
+
+    async fn cover_answered(
+        &self,
+        owner: &Owner,
+        answered: &[AnsweredWord],
+    ) -> Result<(), BufferError> {
+        self.inner.cover_answered(owner, answered).await
+    }
+
+    async fn tell_again(&self, owner: &Owner) -> Result<(), BufferError> {
+        self.inner.tell_again(owner).await
+    }
+}
+
 /// A job is stored, from beginning to end, between a look-up's reading and its answer.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_look_up_does_not_miss_what_was_stored_meanwhile() {
@@ -222,7 +249,7 @@ async fn a_look_up_does_not_miss_what_was_stored_meanwhile() {
         has_read: Notify::new(),
         go_on: Notify::new(),
     });
-    let store: Arc<dyn TaskBuffer> = paused.clone();
+    let store: Arc<dyn Store> = paused.clone();
     let open = move || std::future::ready(Ok(store.clone()));
     let gate = Gate::start(open, 10 * LIMIT, CancellationToken::new());
     gate.opened().await.unwrap();

@@ -6,6 +6,7 @@ mod keeping;
 mod killing;
 mod looking;
 mod mysql;
+mod noticing;
 mod operators;
 mod outage;
 mod place;

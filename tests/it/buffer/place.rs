@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use gristmill::buffer::{self, Options, StoreUrl, TaskBuffer};
+use gristmill::buffer::{self, Options, Store, StoreUrl};
 use tempfile::TempDir;
 
 use crate::rig::mariadb::{MariaDb, PASSWORD};
@@ -56,7 +56,7 @@ impl Place {
         }
     }
 
-    pub async fn open(&self) -> Arc<dyn TaskBuffer> {
+    pub async fn open(&self) -> Arc<dyn Store> {
         buffer::open(&self.url(), &self.options()).await.unwrap()
     }
 

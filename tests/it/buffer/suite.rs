@@ -3,16 +3,18 @@
 use std::sync::Arc;
 
 use futures::future::BoxFuture;
-use gristmill::buffer::TaskBuffer;
+use gristmill::buffer::Store;
 
 use super::place::Place;
-use super::{keeping, killing, looking, operators, refusing, staleness, telling, upgrading};
+use super::{
+    keeping, killing, looking, noticing, operators, refusing, staleness, telling, upgrading,
+};
 use crate::rig::mariadb::MariaDb;
 
 /// A store in a place of its own.
 pub struct Subject {
     pub place: Place,
-    pub buffer: Arc<dyn TaskBuffer>,
+    pub buffer: Arc<dyn Store>,
 }
 
 type Case = for<'a> fn(&'a Subject) -> BoxFuture<'a, ()>;
@@ -43,6 +45,11 @@ const CASES: &[(&str, Case)] = cases! {
         what_somebody_holds_is_asked_for what_has_ended_stays_as_it_is
         only_the_owner_kills a_thousand_are_killed_at_once;
     telling: a_final_word_is_told_while_it_is_true what_a_run_left_behind_is_found;
+    noticing: only_changes_of_listened_owners_are_noted
+        a_change_is_noted_as_long_as_one_daemon_listens a_change_is_told_again_and_less_often
+        what_is_heard_of_is_covered only_the_newest_change_counts
+        an_answer_covers_what_is_still_so what_is_not_covered_can_be_due_at_once
+        changes_are_taken_in_lots;
     upgrading: an_older_store_keeps_its_records;
     operators: lists_are_filtered a_dossier_has_everything unfinished_owners_are_counted
         a_reader_beside_the_daemon_changes_nothing migrations_are_planned_and_run
