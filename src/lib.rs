@@ -8,6 +8,7 @@
 //! | [`daemon`] | puts the house together: store, bridge, door; signals and the ordered stop |
 //! | [`config`] | what can be set; the only reader of the environment |
 //! | [`xmpp`] | a door: guard, log-in, session, who may speak, queues, carriers |
+//! | [`conductor`] | claims ready jobs, has a runner run them, settles; rescues what a crash left |
 //! | [`bridge`] | one call in, one reply out, over the task buffer |
 //! | [`buffer`] | the task buffer: the trait, SQLite, MySQL, the gate in front of them |
 //! | [`windmill`] | the supervisor's language: XML to calls, replies to XML |
@@ -23,6 +24,7 @@
 pub mod bridge;
 pub mod buffer;
 pub mod cli;
+pub mod conductor;
 pub mod config;
 pub mod daemon;
 pub mod error;

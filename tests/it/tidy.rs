@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 /// A source file longer than this (tests not counted) wants to be two.
 const MAX_LINES: usize = 400;
@@ -146,7 +146,8 @@ impl Source {
         let first = inside.components().next().unwrap();
         let room = Path::new(&first).file_stem().unwrap().to_str().unwrap();
         let text = fs::read_to_string(path).unwrap();
-        let is_tests = path.file_stem().is_some_and(|stem| stem == "tests");
+        let named_tests = |part: Component| part.as_os_str() == "tests";
+        let is_tests = inside.with_extension("").components().any(named_tests);
         let before_tests = if is_tests { "" } else { before_tests(&text) };
         let is_code = |line: &&str| !line.trim_start().starts_with("//");
         let code: Vec<_> = before_tests.lines().filter(is_code).collect();

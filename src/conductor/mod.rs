@@ -1,0 +1,130 @@
+//! The conductor: claims ready jobs, has a runner run them, settles the outcome.
+//!
+//! ```text
+//! claiming ─▶ life ─▶ start ─▶ watching ─▶ settling        one task for each claim
+//!    │  ▲
+//!    │  └ bell, poll, a slot that became free
+//!    ├ orders: kills, lost claims, draining                twice a second
+//!    └ survey: what a crash left, here or elsewhere        at the start, then now and then
+//! renewal                                                  a task of its own
+//! ```
+//!
+//! What it never does: start a run without a committed claim; start a second run of a job while
+//! one of its runs lives; give a verdict while the store is away.
+
+mod claiming;
+mod context;
+mod counters;
+mod holding;
+mod lapse;
+mod life;
+mod orders;
+mod patience;
+mod renewal;
+mod settling;
+mod start;
+mod survey;
+mod tasks;
+mod watching;
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::time::Duration;
+
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+
+use crate::buffer::{Claims, Holder};
+use crate::job::policy::{BootClock, Clock};
+use crate::job::{JobSpec, Limits};
+use crate::runner::Runner;
+
+pub use counters::Counters;
+
+/// Reads a stored job; else a sentence that says what is wrong with it.
+pub type ReadJob = Arc<dyn Fn(&str) -> Result<JobSpec, String> + Send + Sync>;
+
+/// All of the world that a conductor touches.
+#[derive(Clone)]
+pub struct Tools {
+    /// The store.
+    pub claims: Arc<dyn Claims>,
+    /// What runs the jobs.
+    pub runner: Arc<dyn Runner>,
+    /// Reads a stored job.
+    pub read_job: ReadJob,
+    /// The time of day.
+    pub clock: Arc<dyn Clock>,
+    /// What run's leases are measured by.
+    pub boot_clock: Arc<dyn BootClock>,
+    /// Numbers in 0..1.
+    pub dice: Arc<dyn Fn() -> f64 + Send + Sync>,
+    /// Rings when a job or a wish to kill was stored.
+    pub bell: Arc<Notify>,
+    /// Written here: whether nothing new is claimed.
+    pub draining: Arc<AtomicBool>,
+    /// Written here: what happened.
+    pub counters: Arc<Counters>,
+}
+
+/// What the configuration says.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Under which name claims are held.
+    pub holder: Holder,
+    /// The daemon's name where operators drain it.
+    pub daemon: String,
+    /// Jobs at a time.
+    pub slots: usize,
+    /// How long claims last. `None`: the store has one daemon, on one machine, so that a look at
+    /// the run tells whether it lives, and time tells nothing.
+    pub leases: Option<Leases>,
+    /// How often a job is tried.
+    pub limits: Limits,
+    /// How long others may take to answer.
+    pub patience: Patience,
+}
+
+/// How long a claim lasts that is not renewed.
+#[derive(Clone, Copy, Debug)]
+pub struct Leases {
+    /// Before its run has started.
+    pub claimed: Duration,
+    /// Once it runs.
+    pub running: Duration,
+    /// How much longer a rescuer waits: what it takes to end a run, and some more.
+    pub grace: Duration,
+}
+
+/// How long others may take to answer.
+#[derive(Clone, Copy, Debug)]
+pub struct Patience {
+    /// The store.
+    pub store: Duration,
+    /// The runner.
+    pub runner: Duration,
+    /// The runner, where it reads all that a run left behind.
+    pub collect: Duration,
+    /// Everybody, once the conductor is asked to stop.
+    pub stop: Duration,
+}
+
+/// A part of the conductor panicked: a bug of ours.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a part of the conductor broke: {0}")]
+pub struct Broken(String);
+
+/// Conducts until `shutdown`. Then claims that have not started go back; what runs goes on, and is
+/// found again by the next start.
+pub async fn run(
+    tools: Tools,
+    settings: Settings,
+    shutdown: CancellationToken,
+) -> Result<(), Broken> {
+    claiming::Conductor::new(tools, settings)
+        .run(shutdown)
+        .await
+}
+
+#[cfg(test)]
+mod tests;
