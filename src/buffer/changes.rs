@@ -37,6 +37,8 @@ pub(super) struct Changes {
     pub results: Vec<(i64, ResultRow)>,
     /// Records whose result is to be deleted.
     pub dropped_results: Vec<i64>,
+    /// Records of which their supervisors hear another word than before.
+    pub words: Vec<i64>,
 }
 
 /// Records that change alike.
@@ -93,6 +95,8 @@ pub(super) struct Draft {
     id: i64,
     /// The state that it was read in.
     former: State,
+    /// The state that it enters.
+    next: State,
     assignment: Assignment,
 }
 
@@ -101,6 +105,7 @@ impl Draft {
         Self {
             id,
             former: state,
+            next: state,
             assignment: Assignment::new(),
         }
     }
@@ -112,6 +117,7 @@ impl Draft {
     /// Has it enter a state. What belongs to a claim ends with it, and what belongs to a run ends
     /// where another run may follow.
     pub fn enter(&mut self, state: State, now: Timestamp) {
+        self.next = state;
         self.set("state", state.name());
         self.set("since", now);
         let held = |state| matches!(state, State::Held(_));
@@ -143,6 +149,9 @@ impl Changes {
     pub fn gather(&mut self, drafts: impl IntoIterator<Item = Draft>) {
         let mut groups: BTreeMap<(&'static str, Assignment), Vec<i64>> = BTreeMap::new();
         for draft in drafts {
+            if draft.former.phase() != draft.next.phase() {
+                self.words.push(draft.id);
+            }
             if !draft.assignment.is_empty() {
                 let alike = (draft.former.name(), draft.assignment);
                 groups.entry(alike).or_default().push(draft.id);
@@ -244,6 +253,27 @@ mod tests {
             "running".into(),
         ];
         assert_eq!(group.cells(), cells);
+    }
+
+    #[test]
+    fn a_word_changes_only_where_a_supervisor_hears_another_one() {
+        let now = Timestamp::UNIX_EPOCH;
+        let ways: [(State, &[State]); 5] = [
+            (State::Ready, &[State::Claimed]),
+            (State::Claimed, &[State::Running]),
+            (State::Claimed, &[State::Running, State::Failed]),
+            (State::Claimed, &[State::Running, State::Scheduled]),
+            (State::Failed, &[State::Ready]),
+        ];
+        let mut changes = Changes::default();
+        changes.gather((0..).zip(ways).map(|(id, (former, states))| {
+            let mut draft = Draft::new(id, former);
+            for state in states {
+                draft.enter(*state, now);
+            }
+            draft
+        }));
+        assert_eq!(changes.words, [1, 2, 4]);
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use rusqlite::types::{ToSqlOutput, ValueRef};
 use rusqlite::{Connection, Result, ToSql, params, params_from_iter};
 
+use super::notices;
 use crate::buffer::changes::{Cell, Changes, EventRow, Group};
 use crate::buffer::result_row::ResultRow;
 
@@ -12,6 +13,9 @@ pub(super) const IN_LIST: &str = "id IN (SELECT value FROM json_each(?))";
 pub(super) fn write(connection: &Connection, changes: &Changes) -> Result<()> {
     for group in &changes.groups {
         assign(connection, group)?;
+    }
+    for id in &changes.words {
+        notices::note(connection, *id)?;
     }
     events(connection, &changes.events)?;
     for (id, row) in &changes.results {
