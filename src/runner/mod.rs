@@ -1,6 +1,9 @@
 //! Runners: each knows one way to run a job. All that is asked and answered is plain data, so that
 //! a runner can live in another process.
 
+pub mod process;
+pub mod wrapper;
+
 use std::time::Duration;
 
 use async_trait::async_trait;

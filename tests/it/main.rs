@@ -26,6 +26,7 @@ mod replay;
 mod rig;
 mod rig_mariadb;
 mod rig_xmpp;
+mod runner;
 mod tidy;
 mod tidy_tracked;
 mod windmill_fixtures;

@@ -50,7 +50,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "xmpp",
         ],
     ),
-    ("main", &["cli"]),
+    ("main", &["cli", "runner"]),
 ];
 
 /// What only some rooms may do: the words that give it away, and where they may stand.

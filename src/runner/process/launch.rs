@@ -1,0 +1,102 @@
+//! The start of a run: its folder, and its wrapper.
+
+use std::fs;
+use std::io::{self, Read};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
+
+use super::super::RunError;
+use super::super::wrapper::folder::{OUTPUTS, WORK};
+use super::super::wrapper::{Brief, Control, Refusal, SUMMONS, Word};
+use super::program::{Program, environment};
+use super::{Settings, outputs};
+use crate::job::RunOrder;
+
+/// How long a wrapper may take to say whether the program runs.
+const WORD_LIMIT: Duration = Duration::from_secs(30);
+/// No word is longer, in bytes.
+const MAX_WORD_BYTES: u64 = 64 * 1024;
+
+/// Makes a run's folder, which is not there yet.
+pub(super) fn prepare(folder: &Path, order: &RunOrder) -> io::Result<()> {
+    fs::create_dir(folder)?;
+    fs::create_dir(folder.join(WORK))?;
+    // Whoever finds the run after a restart must know what it has to leave behind.
+    let names = outputs::names(&order.spec.outputs);
+    if !names.is_empty() {
+        fs::write(folder.join(OUTPUTS), serde_json::to_vec(&names)?)?;
+    }
+    Control::create(folder, order.lease_until).map(drop)
+}
+
+/// Starts a run's wrapper in the run's folder.
+pub(super) fn summon(
+    settings: &Settings,
+    order: &RunOrder,
+    program: &Program,
+    brief: &Brief,
+    folder: &Path,
+) -> Result<Child, RunError> {
+    let brief = serde_json::to_string(brief)
+        .map_err(|error| RunError::Transient(format!("the brief: {error}")))?;
+    Command::new(&settings.wrapper)
+        .arg(SUMMONS)
+        .arg(brief)
+        .arg(&program.path)
+        .args(&program.arguments)
+        .env_clear()
+        .envs(environment(order, &folder.join(WORK)))
+        .current_dir(folder)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .map_err(|error| {
+            if Errno::from_io_error(&error) == Some(Errno::TOOBIG) {
+                return RunError::Permanent("jobPars is too long".to_owned());
+            }
+            let wrapper = settings.wrapper.display();
+            RunError::Transient(format!("{wrapper} cannot be started: {error}"))
+        })
+}
+
+/// Waits for the wrapper's word. `InDoubt`: none came, though the wrapper may do its work.
+pub(super) fn hear(child: &mut Child) -> Result<(), RunError> {
+    let word = read_word(child)
+        .map_err(|error| RunError::InDoubt(format!("the wrapper said nothing: {error}")))?;
+    match word {
+        Word::Started | Word::Refused(Refusal::Again) => Ok(()),
+        Word::Refused(Refusal::Lapsed) => {
+            let text = "its lease was over before its program started";
+            Err(RunError::Transient(text.to_owned()))
+        }
+        Word::Refused(Refusal::Transient(text)) => Err(RunError::Transient(text)),
+        Word::Refused(Refusal::Permanent(text)) => Err(RunError::Permanent(text)),
+    }
+}
+
+fn read_word(child: &mut Child) -> io::Result<Word> {
+    let pipe = child.stdout.take();
+    let mut pipe = pipe.ok_or(io::ErrorKind::BrokenPipe)?.take(MAX_WORD_BYTES);
+    let deadline = Instant::now() + WORD_LIMIT;
+    let mut line = Vec::new();
+    while !line.ends_with(b"\n") {
+        let left = deadline.saturating_duration_since(Instant::now());
+        let timeout = Timespec::try_from(left).map_err(io::Error::other)?;
+        let mut fds = [PollFd::new(pipe.get_ref(), PollFlags::IN)];
+        if poll(&mut fds, Some(&timeout))? == 0 {
+            return Err(io::ErrorKind::TimedOut.into());
+        }
+        let mut chunk = [0; 1024];
+        let count = pipe.read(&mut chunk)?;
+        match chunk.get(..count) {
+            None | Some([]) => return Err(io::ErrorKind::UnexpectedEof.into()),
+            Some(bytes) => line.extend_from_slice(bytes),
+        }
+    }
+    Word::from_line(&line).ok_or_else(|| io::ErrorKind::InvalidData.into())
+}

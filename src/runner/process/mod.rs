@@ -1,0 +1,143 @@
+//! Jobs as processes of this machine. Each run has a wrapper process of its own and a folder; the
+//! daemon may die and find both again.
+
+mod launch;
+mod orphans;
+mod outputs;
+mod program;
+mod report;
+mod settings;
+mod shared;
+mod work_dir;
+
+use std::io;
+use std::os::fd::OwnedFd;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
+
+use super::{News, RunError, RunState, Runner};
+use crate::job::policy::Clock;
+use crate::job::{RunKey, RunOrder, RunReport};
+pub use settings::{KeepWork, Settings};
+use shared::Shared;
+
+/// How often a run is looked at whose end nobody tells.
+const LOOK_AGAIN: Duration = Duration::from_millis(20);
+
+/// Runs jobs as processes of this machine.
+pub struct ProcessRunner(Arc<Shared>);
+
+/// Why a [`ProcessRunner`] cannot be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// Two daemons must not share the folder of their runs.
+    #[error("{path}: another daemon uses this folder")]
+    InUse {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// A folder or a file cannot be used.
+    #[error("{path}: {source}")]
+    Folder {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The kernel does not tell who a process's children are.
+    #[error("the kernel has no /proc/PID/task/TID/children (CONFIG_PROC_CHILDREN)")]
+    Kernel,
+}
+
+impl ProcessRunner {
+    /// Takes the folder of the runs, and with it whatever lives from before.
+    pub fn open(settings: Settings, clock: Arc<dyn Clock>) -> Result<Self, OpenError> {
+        Shared::open(settings, clock).map(|shared| Self(Arc::new(shared)))
+    }
+
+    /// The name under which this runner's user holds claims: the same for whoever uses its folder.
+    #[must_use]
+    pub fn holder(&self) -> &str {
+        self.0.holder()
+    }
+
+    /// Does what waits for disks and processes beside the tasks of the runtime; once begun it is
+    /// done, also when the caller does not wait for it.
+    async fn aside<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Shared) -> Result<T, RunError> + Send + 'static,
+    ) -> Result<T, RunError> {
+        let shared = self.0.clone();
+        let done = tokio::task::spawn_blocking(move || work(&shared)).await;
+        done.unwrap_or_else(|error| Err(RunError::InDoubt(format!("it was not done: {error}"))))
+    }
+}
+
+#[async_trait]
+impl Runner for ProcessRunner {
+    async fn start(&self, order: &RunOrder) -> Result<(), RunError> {
+        let order = order.clone();
+        self.aside(move |shared| shared.start(&order)).await
+    }
+
+    async fn look_up(&self, run: RunKey) -> Result<RunState, RunError> {
+        self.aside(move |shared| shared.look_up(run)).await
+    }
+
+    async fn ended(&self, run: RunKey) -> Result<(), RunError> {
+        loop {
+            let process = self.aside(move |shared| shared.process(run));
+            match process.await? {
+                shared::Process::Gone => return Ok(()),
+                shared::Process::Unknown => tokio::time::sleep(LOOK_AGAIN).await,
+                shared::Process::Known(process) => {
+                    readable(process).await.map_err(|error| transient(&error))?;
+                }
+            }
+        }
+    }
+
+    async fn renew(&self, run: RunKey, lease_until: Option<Duration>) -> Result<(), RunError> {
+        self.aside(move |shared| shared.renew(run, lease_until))
+            .await
+    }
+
+    async fn stop(&self, run: RunKey) -> Result<(), RunError> {
+        self.aside(move |shared| shared.stop(run)).await
+    }
+
+    async fn collect(&self, run: RunKey) -> Result<RunReport, RunError> {
+        self.aside(move |shared| shared.collect(run)).await
+    }
+
+    async fn news(&self, _run: RunKey, _heard: Option<u64>) -> Result<News, RunError> {
+        Ok(News::default())
+    }
+
+    async fn runs(&self) -> Result<Vec<RunKey>, RunError> {
+        self.aside(Shared::runs).await
+    }
+
+    async fn forget(&self, run: RunKey, failed: bool) -> Result<(), RunError> {
+        self.aside(move |shared| shared.forget(run, failed)).await
+    }
+}
+
+/// Returns once the process of a pidfd has ended.
+async fn readable(process: OwnedFd) -> io::Result<()> {
+    #[expect(
+        deprecated,
+        reason = "an OwnedFd keeps what its unsafe successor asks for"
+    )]
+    let process = AsyncFd::with_interest(process, Interest::READABLE)?;
+    process.readable().await.map(drop)
+}
+
+fn transient(error: &io::Error) -> RunError {
+    RunError::Transient(error.to_string())
+}

@@ -1,0 +1,213 @@
+//! What of a job becomes a process: its program, its arguments, its environment.
+
+use std::fs;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::path::{Component, Path, PathBuf};
+
+use rustix::fs::{Access, AtFlags, FileType, Mode, OFlags, ResolveFlags, accessat, fstat, openat2};
+use rustix::io::Errno;
+
+use super::super::wrapper::folder::is_file_name;
+use crate::job::{File, JobSpec, RunOrder};
+
+/// Where a job's programs are found.
+const PATH: &str = "/usr/local/bin:/usr/bin:/bin";
+const LANG: &str = "C.UTF-8";
+/// A path that changes while it is resolved is tried again, so many times.
+const MAX_RACES: u32 = 8;
+
+/// A job as a process.
+#[derive(Debug)]
+pub(super) struct Program {
+    /// Absolute, and without links.
+    pub(super) path: PathBuf,
+    pub(super) arguments: Vec<String>,
+    /// Names of files in the program's folder.
+    pub(super) stdout: String,
+    pub(super) stderr: String,
+}
+
+impl Program {
+    /// Looks a job's program up and reads its arguments, or says why it never can run.
+    pub(super) fn of(spec: &JobSpec, folders: &[PathBuf]) -> Result<Self, String> {
+        let arguments = shlex::split(&spec.parameters)
+            .ok_or("jobPars has a quote that is not closed, or ends in a backslash")?;
+        if arguments.iter().any(|word| word.contains('\0')) {
+            return Err("jobPars contains a NUL".to_owned());
+        }
+        for output in &spec.outputs {
+            file_name("output", output)?;
+        }
+        let name = |file: &Option<File>, default: &str| match file {
+            Some(file) => file_name(default, file),
+            None => Ok(default.to_owned()),
+        };
+        Ok(Self {
+            path: find(folders, &spec.transformation.path)?,
+            arguments,
+            stdout: name(&spec.stdout, "stdout")?,
+            stderr: name(&spec.stderr, "stderr")?,
+        })
+    }
+}
+
+/// The whole environment of a job's program.
+pub(super) fn environment(order: &RunOrder, work: &Path) -> Vec<(&'static str, String)> {
+    let work = work.to_string_lossy().into_owned();
+    let transformation = &order.spec.transformation;
+    let mut variables = vec![
+        ("PATH", PATH.to_owned()),
+        ("HOME", work.clone()),
+        ("LANG", LANG.to_owned()),
+        ("TMPDIR", work),
+        (
+            "GRISTMILL_JOB_ID",
+            order.spec.key.job_id.as_str().to_owned(),
+        ),
+        ("GRISTMILL_RECORD_ID", order.key.record.to_string()),
+        ("GRISTMILL_RUN", order.number.to_string()),
+    ];
+    let uses = transformation.uses.clone();
+    variables.extend(uses.map(|uses| ("TRANS_USES", uses)));
+    let home = transformation.home.clone();
+    variables.extend(home.map(|home| ("TRANS_HOME", home)));
+    variables
+}
+
+fn file_name(what: &str, file: &File) -> Result<String, String> {
+    let name = &file.logical_name;
+    if is_file_name(name) {
+        Ok(name.clone())
+    } else {
+        Err(format!("{name:?} cannot be the name of a file ({what})"))
+    }
+}
+
+fn find(folders: &[PathBuf], path: &str) -> Result<PathBuf, String> {
+    let inside = |part| matches!(part, Component::Normal(_) | Component::CurDir);
+    if path.contains('\0') || !Path::new(path).components().all(inside) {
+        let what = "a program's path is relative and has no `..`";
+        return Err(format!("{path:?} leads out of the folders: {what}"));
+    }
+    for folder in folders {
+        match open_beneath(folder, path) {
+            Ok(file) => return check(&file, path),
+            Err(Errno::NOENT | Errno::NOTDIR) => (),
+            Err(Errno::XDEV) => {
+                let folder = folder.display();
+                return Err(format!("{path:?} leads out of {folder} by a link"));
+            }
+            Err(error) => {
+                let folder = folder.display();
+                return Err(format!("{path:?} below {folder}: {error}"));
+            }
+        }
+    }
+    let folders: Vec<_> = folders
+        .iter()
+        .map(|path| path.display().to_string())
+        .collect();
+    let folders = folders.join(", ");
+    Err(format!("there is no program {path:?} below {folders}"))
+}
+
+/// The kernel resolves the path and refuses whatever would leave the folder.
+fn open_beneath(folder: &Path, path: &str) -> Result<OwnedFd, Errno> {
+    let flags = OFlags::PATH | OFlags::CLOEXEC;
+    let folder = rustix::fs::open(folder, flags | OFlags::DIRECTORY, Mode::empty())?;
+    let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS;
+    let mut races = 0;
+    loop {
+        match openat2(&folder, path, flags, Mode::empty(), resolve) {
+            Err(Errno::AGAIN) if races < MAX_RACES => races += 1,
+            result => return result,
+        }
+    }
+}
+
+/// The path of what was found, as the kernel knows it: with no link in it that somebody could
+/// change before the program is executed.
+fn check(file: &OwnedFd, path: &str) -> Result<PathBuf, String> {
+    let unusable = |error| format!("{path:?} cannot be used: {error}");
+    let status = fstat(file).map_err(|error| unusable(error.into()))?;
+    if FileType::from_raw_mode(status.st_mode) != FileType::RegularFile {
+        return Err(format!("{path:?} is not a file"));
+    }
+    let real = format!("/proc/self/fd/{}", file.as_fd().as_raw_fd());
+    let real = fs::read_link(real).map_err(unusable)?;
+    let may_run = accessat(rustix::fs::CWD, &real, Access::EXEC_OK, AtFlags::EACCESS);
+    if may_run.is_err() {
+        return Err(format!(
+            "{path:?} is not executable; chmod +x {}",
+            real.display()
+        ));
+    }
+    Ok(real)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::{PermissionsExt, symlink};
+
+    fn folder() -> tempfile::TempDir {
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path();
+        fs::create_dir_all(root.join("in/share")).unwrap();
+        for name in ["in/share/run", "outside"] {
+            fs::write(root.join(name), "#!/bin/sh\n").unwrap();
+            fs::set_permissions(root.join(name), fs::Permissions::from_mode(0o755)).unwrap();
+        }
+        fs::write(root.join("in/data"), "").unwrap();
+        symlink("share/run", root.join("in/inner")).unwrap();
+        symlink("../outside", root.join("in/outer")).unwrap();
+        symlink("/bin/sh", root.join("in/absolute")).unwrap();
+        symlink("/proc/self/exe", root.join("in/magic")).unwrap();
+        folder
+    }
+
+    #[test]
+    fn a_program_is_found_below_the_folders() {
+        let folder = folder();
+        let empty = tempfile::tempdir().unwrap();
+        let folders = [empty.path().to_owned(), folder.path().join("in")];
+        let real = fs::canonicalize(folder.path().join("in/share/run")).unwrap();
+        for path in ["share/run", "./share//run", "inner"] {
+            assert_eq!(find(&folders, path), Ok(real.clone()), "{path}");
+        }
+    }
+
+    #[test]
+    fn nothing_leads_out() {
+        let folder = folder();
+        let folders = [folder.path().join("in")];
+        let outs = [
+            "../outside",
+            "share/../../outside",
+            "/bin/sh",
+            "outer",
+            "absolute",
+            "magic",
+        ];
+        for path in outs {
+            let error = find(&folders, path).unwrap_err();
+            assert!(error.contains("leads out"), "{path}: {error}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_program_is_refused() {
+        let folder = folder();
+        let folders = [folder.path().join("in")];
+        let refusals = [
+            ("nothing", "there is no program"),
+            ("data", "chmod +x"),
+            ("share", "is not a file"),
+            ("share/run/x", "there is no program"),
+        ];
+        for (path, why) in refusals {
+            let error = find(&folders, path).unwrap_err();
+            assert!(error.contains(why), "{path}: {error}");
+        }
+    }
+}

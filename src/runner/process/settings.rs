@@ -1,0 +1,45 @@
+//! How jobs run as local processes.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// What a [`super::ProcessRunner`] is opened with.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// The folders below which a job's program is looked up, in this order.
+    pub transformations: Vec<PathBuf>,
+    /// The folder of the runs; one daemon's.
+    pub work_dir: PathBuf,
+    /// The gristmill program, which is each run's wrapper.
+    pub wrapper: PathBuf,
+    /// How long a run may take.
+    pub timeout: Duration,
+    /// How long a program may take to end when it is asked to.
+    pub grace: Duration,
+    /// Whose folders are kept.
+    pub keep_work: KeepWork,
+    /// Exit codes after which another run may do better.
+    pub retry_exit_codes: Vec<i32>,
+}
+
+/// Whose folder is kept when a run is forgotten.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum KeepWork {
+    /// Nobody's.
+    Never,
+    /// That of runs that did not succeed.
+    Failed,
+    /// Everybody's.
+    Always,
+}
+
+impl KeepWork {
+    /// Whether the folder of a run is kept.
+    pub(super) fn keeps(self, failed: bool) -> bool {
+        match self {
+            Self::Never => false,
+            Self::Failed => failed,
+            Self::Always => true,
+        }
+    }
+}

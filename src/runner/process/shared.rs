@@ -1,0 +1,253 @@
+//! What the questions of a process runner share, and how each is answered; all of it may wait for
+//! disks and processes.
+
+use std::collections::HashMap;
+use std::fs;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
+use std::process::Child;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use rustix::process::{Pid, PidfdFlags, pidfd_open};
+
+use super::super::wrapper::folder::{OUTPUTS, WORK};
+use super::super::wrapper::{Brief, Control, Journal, Moment, Trace, since_boot};
+use super::super::{RunError, RunState};
+use super::program::Program;
+use super::work_dir::WorkDir;
+use super::{OpenError, Settings, launch, orphans, report, transient};
+use crate::job::policy::Clock;
+use crate::job::{RunKey, RunOrder, RunReport};
+
+const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
+
+/// A process runner's state. It lives as long as a question that is being answered.
+pub(super) struct Shared {
+    settings: Settings,
+    clock: Arc<dyn Clock>,
+    boot_id: String,
+    work_dir: WorkDir,
+    /// The wrappers that are our children: each must be waited for once.
+    wrappers: Mutex<HashMap<RunKey, Wrapper>>,
+    /// Who looks at a journal locks it for a moment; two who look would take each other for the
+    /// wrapper.
+    looking: Mutex<()>,
+}
+
+/// A wrapper that is our child.
+enum Wrapper {
+    /// Not yet; it is being started.
+    Awaited,
+    /// Started.
+    Child(Child),
+}
+
+/// The process whose end is a run's end.
+pub(super) enum Process {
+    /// Nothing lives.
+    Gone,
+    /// It lives, and has not said which it is.
+    Unknown,
+    /// Becomes readable when it ends.
+    Known(OwnedFd),
+}
+
+impl Shared {
+    pub(super) fn open(settings: Settings, clock: Arc<dyn Clock>) -> Result<Self, OpenError> {
+        if fs::read_dir("/proc/self/task")
+            .into_iter()
+            .flatten()
+            .flatten()
+            .all(|thread| !thread.path().join("children").exists())
+        {
+            return Err(OpenError::Kernel);
+        }
+        let boot_id = fs::read_to_string(BOOT_ID).map_err(|source| OpenError::Folder {
+            path: PathBuf::from(BOOT_ID),
+            source,
+        })?;
+        Ok(Self {
+            work_dir: WorkDir::open(&settings.work_dir)?,
+            boot_id: boot_id.trim_end().to_owned(),
+            settings,
+            clock,
+            wrappers: Mutex::default(),
+            looking: Mutex::default(),
+        })
+    }
+
+    pub(super) fn holder(&self) -> &str {
+        self.work_dir.holder()
+    }
+
+    pub(super) fn start(&self, order: &RunOrder) -> Result<(), RunError> {
+        let program = Program::of(&order.spec, &self.settings.transformations);
+        let program = program.map_err(RunError::Permanent)?;
+        let folder = self.work_dir.run(order.key);
+        if self.wrappers().contains_key(&order.key) || self.was_started(&folder)? {
+            return Ok(());
+        }
+        self.wrappers().insert(order.key, Wrapper::Awaited);
+        let started = self.start_new(order, &program, &folder);
+        if !matches!(started, Ok(()) | Err(RunError::InDoubt(_))) {
+            self.wrappers().remove(&order.key);
+            let _ = fs::remove_dir_all(&folder);
+        }
+        started
+    }
+
+    /// Whether a run was started before. What never was makes room for a new one.
+    fn was_started(&self, folder: &Path) -> Result<bool, RunError> {
+        match self.trace(folder)? {
+            Trace::Alive(_) | Trace::Ended(..) => Ok(true),
+            Trace::Never => match fs::remove_dir_all(folder) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => Err(transient(&error)),
+                _ => Ok(false),
+            },
+        }
+    }
+
+    fn start_new(
+        &self,
+        order: &RunOrder,
+        program: &Program,
+        folder: &Path,
+    ) -> Result<(), RunError> {
+        launch::prepare(folder, order).map_err(|error| transient(&error))?;
+        let brief = Brief {
+            now: Moment {
+                at: self.clock.now(),
+                since_boot: since_boot(),
+            },
+            boot_id: self.boot_id.clone(),
+            stdout: program.stdout.clone(),
+            stderr: program.stderr.clone(),
+            timeout: self.settings.timeout,
+            grace: self.settings.grace,
+        };
+        let mut child = launch::summon(&self.settings, order, program, &brief, folder)?;
+        let heard = launch::hear(&mut child);
+        if let Ok(()) | Err(RunError::InDoubt(_)) = heard {
+            self.wrappers().insert(order.key, Wrapper::Child(child));
+        } else {
+            // It ends at once.
+            let _ = child.wait();
+        }
+        heard
+    }
+
+    pub(super) fn look_up(&self, run: RunKey) -> Result<RunState, RunError> {
+        if let Some(Wrapper::Awaited) = self.wrappers().get(&run) {
+            return Ok(RunState::Alive);
+        }
+        Ok(match self.trace(&self.work_dir.run(run))? {
+            Trace::Never => RunState::NeverStarted,
+            Trace::Alive(_) => RunState::Alive,
+            Trace::Ended(..) => RunState::Ended,
+        })
+    }
+
+    pub(super) fn process(&self, run: RunKey) -> Result<Process, RunError> {
+        let open = |pid| pidfd_open(pid, PidfdFlags::empty());
+        match self.wrappers().get_mut(&run) {
+            Some(Wrapper::Awaited) => return Ok(Process::Unknown),
+            Some(Wrapper::Child(child)) => {
+                if let Ok(None) = child.try_wait() {
+                    // Nobody else has its number as long as it was not waited for.
+                    let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
+                    let process = pid.map(open).transpose();
+                    let process = process.map_err(|error| transient(&error.into()))?;
+                    return Ok(process.map_or(Process::Unknown, Process::Known));
+                }
+            }
+            None => (),
+        }
+        let folder = self.work_dir.run(run);
+        let Trace::Alive(start) = self.trace(&folder)? else {
+            return Ok(Process::Gone);
+        };
+        let process = start
+            .and_then(|start| Pid::from_raw(start.pid))
+            .and_then(|pid| open(pid).ok());
+        // If it still lives now, then the number was still its own when it was opened.
+        match (process, self.trace(&folder)?) {
+            (Some(process), Trace::Alive(_)) => Ok(Process::Known(process)),
+            _ => Ok(Process::Unknown),
+        }
+    }
+
+    pub(super) fn renew(&self, run: RunKey, until: Option<Duration>) -> Result<(), RunError> {
+        let control = Control::open(&self.work_dir.run(run));
+        let renewed = control.and_then(|control| control.renew(until));
+        renewed.map_err(|error| transient(&error))
+    }
+
+    pub(super) fn stop(&self, run: RunKey) -> Result<(), RunError> {
+        match Control::open(&self.work_dir.run(run)).and_then(|control| control.stop()) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(transient(&error)),
+            _ => Ok(()),
+        }
+    }
+
+    pub(super) fn collect(&self, run: RunKey) -> Result<RunReport, RunError> {
+        let folder = self.work_dir.run(run);
+        let trace = self.trace(&folder)?;
+        if let Trace::Alive(_) = trace {
+            return Err(RunError::Transient("it still lives".to_owned()));
+        }
+        let outputs = match fs::read(folder.join(OUTPUTS)) {
+            Ok(text) => serde_json::from_slice(&text).map_err(io::Error::from),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
+            Err(error) => Err(error),
+        };
+        let now = self.clock.now();
+        let report = outputs.and_then(|outputs: Vec<String>| {
+            report::report(trace, &folder.join(WORK), &outputs, &self.settings, now)
+        });
+        report.map_err(|error| transient(&error))
+    }
+
+    pub(super) fn runs(&self) -> Result<Vec<RunKey>, RunError> {
+        self.work_dir.runs().map_err(|error| transient(&error))
+    }
+
+    pub(super) fn forget(&self, run: RunKey, failed: bool) -> Result<(), RunError> {
+        let folder = self.work_dir.run(run);
+        if let Trace::Alive(_) = self.trace(&folder)? {
+            return Err(RunError::Transient("it still lives".to_owned()));
+        }
+        if let Some(Wrapper::Child(mut child)) = self.wrappers().remove(&run) {
+            let _ = child.wait();
+        }
+        let forgotten = if self.settings.keep_work.keeps(failed) {
+            fs::rename(&folder, self.work_dir.kept(run))
+        } else {
+            fs::remove_dir_all(&folder)
+        };
+        match forgotten {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(transient(&error)),
+            _ => Ok(()),
+        }
+    }
+
+    fn trace(&self, folder: &Path) -> Result<Trace, RunError> {
+        let looking = self.looking.lock().unwrap_or_else(PoisonError::into_inner);
+        let trace = Journal::trace(folder).map_err(|error| transient(&error))?;
+        drop(looking);
+        match trace {
+            // No process of an earlier boot is left.
+            Trace::Ended(start, None)
+                if start.boot_id == self.boot_id && orphans::kill(&folder.join(WORK)) =>
+            {
+                Ok(Trace::Alive(None))
+            }
+            trace => Ok(trace),
+        }
+    }
+
+    fn wrappers(&self) -> MutexGuard<'_, HashMap<RunKey, Wrapper>> {
+        self.wrappers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,155 @@
+//! The folder of a daemon's runs: whose it is, and the folders of the runs in it.
+
+use std::fs::{self, File};
+use std::io::{self, Read, Seek, Write};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use rustix::fs::{FlockOperation, flock};
+use rustix::io::Errno;
+
+use super::OpenError;
+use crate::job::{RecordId, RunKey, Token};
+
+/// The file that names the holder of the claims, locked by the daemon that uses the folder.
+const HOLDER: &str = "holder";
+/// The folders of runs that are not forgotten.
+const RUNS: &str = "runs";
+/// The folders that somebody may want to look at.
+const KEPT: &str = "kept";
+/// The longest part of a holder's name that says on which machine it is, in bytes.
+const MAX_HOST_BYTES: usize = 64;
+/// How long to wait for the folder: a daemon that was killed while it started a process holds it
+/// for a moment longer.
+const PATIENCE: Duration = Duration::from_secs(2);
+const LOOK_AGAIN: Duration = Duration::from_millis(20);
+
+/// A folder of runs that is ours as long as this value lives.
+pub(super) struct WorkDir {
+    path: PathBuf,
+    holder: String,
+    /// Carries the lock.
+    _lock: File,
+}
+
+impl WorkDir {
+    pub(super) fn open(path: &Path) -> Result<Self, OpenError> {
+        let failed = |path: PathBuf| move |source| OpenError::Folder { path, source };
+        for folder in [path.join(RUNS), path.join(KEPT)] {
+            fs::create_dir_all(&folder).map_err(failed(folder.clone()))?;
+        }
+        let path = fs::canonicalize(path).map_err(failed(path.to_owned()))?;
+        let name = path.join(HOLDER);
+        let mut options = File::options();
+        options.create(true).append(true).read(true);
+        let mut file = options.open(&name).map_err(failed(name.clone()))?;
+        if !lock(&file).map_err(failed(name.clone()))? {
+            return Err(OpenError::InUse { path });
+        }
+        let holder = holder(&mut file).map_err(failed(name))?;
+        Ok(Self {
+            path,
+            holder,
+            _lock: file,
+        })
+    }
+
+    /// The name of whoever uses this folder, whichever process it is at a time.
+    pub(super) fn holder(&self) -> &str {
+        &self.holder
+    }
+
+    /// The folder of a run.
+    pub(super) fn run(&self, run: RunKey) -> PathBuf {
+        self.path.join(RUNS).join(run.to_string())
+    }
+
+    /// The folder of a forgotten run.
+    pub(super) fn kept(&self, run: RunKey) -> PathBuf {
+        self.path.join(KEPT).join(run.to_string())
+    }
+
+    /// Every run that has a folder.
+    pub(super) fn runs(&self) -> io::Result<Vec<RunKey>> {
+        let mut found = Vec::new();
+        for entry in fs::read_dir(self.path.join(RUNS))? {
+            let name = entry?.file_name();
+            if let Some(run) = name.to_str().and_then(run_key) {
+                found.push(run);
+            } else {
+                tracing::warn!(?name, "not a run's folder; left alone");
+            }
+        }
+        found.sort_unstable();
+        Ok(found)
+    }
+}
+
+fn lock(file: &File) -> io::Result<bool> {
+    let mut waited = Duration::ZERO;
+    loop {
+        match flock(file, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => return Ok(true),
+            Err(Errno::WOULDBLOCK) if waited < PATIENCE => (),
+            Err(Errno::WOULDBLOCK) => return Ok(false),
+            Err(error) => return Err(error.into()),
+        }
+        std::thread::sleep(LOOK_AGAIN);
+        waited += LOOK_AGAIN;
+    }
+}
+
+/// Reads the name, or makes one up: it must be another one than any other folder's.
+fn holder(file: &mut File) -> io::Result<String> {
+    let mut name = String::new();
+    file.rewind()?;
+    file.read_to_string(&mut name)?;
+    if let Some(name) = name.strip_suffix('\n').filter(|name| !name.is_empty()) {
+        return Ok(name.to_owned());
+    }
+    let system = rustix::system::uname();
+    let mut host = system.nodename().to_string_lossy().into_owned();
+    host.retain(|letter| letter.is_ascii_alphanumeric() || "-._".contains(letter));
+    host.truncate(MAX_HOST_BYTES);
+    let name = format!("{host}-{:032x}", rand::random::<u128>());
+    file.set_len(0)?;
+    file.write_all(format!("{name}\n").as_bytes())?;
+    file.sync_all()?;
+    Ok(name)
+}
+
+fn run_key(name: &str) -> Option<RunKey> {
+    let (record, token) = name.split_once('-')?;
+    let run = RunKey {
+        record: RecordId::new(record.parse().ok()?)?,
+        token: Token(token.parse().ok()?),
+    };
+    // One name for each run.
+    (run.to_string() == name).then_some(run)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_folder_has_one_user_and_keeps_its_name() {
+        let folder = tempfile::tempdir().unwrap();
+        let first = WorkDir::open(folder.path()).unwrap();
+        let name = first.holder().to_owned();
+        assert!(matches!(
+            WorkDir::open(folder.path()),
+            Err(OpenError::InUse { .. })
+        ));
+        drop(first);
+        assert_eq!(WorkDir::open(folder.path()).unwrap().holder(), name);
+    }
+
+    #[test]
+    fn only_names_of_runs_are_runs() {
+        assert_eq!(run_key("12-3").unwrap().to_string(), "12-3");
+        for name in ["12", "12-", "-3", "0-1", "012-3", "12-3-4", "+12-3"] {
+            assert_eq!(run_key(name), None, "{name}");
+        }
+    }
+}

@@ -1,0 +1,189 @@
+//! A run's journal: locked by the run's wrapper until nothing of the run lives, and in it how the
+//! run started and ended. One file, so that one fsync keeps all of it.
+
+use std::fs::File;
+use std::io::{self, Read, Seek, Write};
+use std::path::Path;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use rustix::fs::{FlockOperation, flock};
+use rustix::io::Errno;
+use serde::{Deserialize, Serialize};
+
+use super::folder::JOURNAL;
+
+/// More than this is not a journal of ours, in bytes.
+const MAX_BYTES: u64 = 64 * 1024;
+/// How long a wrapper waits for the lock while a daemon looks at the journal.
+const PATIENCE: Duration = Duration::from_secs(2);
+const LOOK_AGAIN: Duration = Duration::from_millis(2);
+
+/// A line of the journal.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Entry {
+    /// The run never started and never will.
+    Sealed,
+    /// The program is about to start.
+    Start(Start),
+    /// Nothing of the run lives any more.
+    Exit(Exit),
+}
+
+/// How a run started.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Start {
+    /// The wrapper's process, and its session.
+    pub pid: i32,
+    /// The time of day.
+    pub at: Timestamp,
+    /// The time since boot.
+    pub since_boot: Duration,
+    /// Which boot.
+    pub boot_id: String,
+}
+
+/// How a run ended.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Exit {
+    /// What became of the program.
+    pub end: End,
+    /// Why the wrapper ended it, if it did.
+    pub cause: Option<Cause>,
+    /// When the last process was gone.
+    pub at: Timestamp,
+    /// Of the whole tree.
+    pub cpu: Duration,
+    /// Of the whole tree, in bytes.
+    pub peak_memory: u64,
+}
+
+/// What became of the program.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum End {
+    /// It ended by itself, with this code.
+    Code(i32),
+    /// This signal ended it.
+    Signal(i32),
+}
+
+/// Why a wrapper ended its run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Cause {
+    /// Somebody wished it.
+    Stop,
+    /// The lease was not renewed in time.
+    Lease,
+    /// It took too long.
+    WallTime,
+}
+
+/// Where a run stands, by its journal.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Trace {
+    /// It never started and never will.
+    Never,
+    /// Its wrapper lives; it may be about to start the program.
+    Alive(Option<Start>),
+    /// Its wrapper is gone; without an exit where it was killed.
+    Ended(Start, Option<Exit>),
+}
+
+/// The file.
+pub struct Journal(File);
+
+impl Journal {
+    /// The one of a run's folder, made if it is missing.
+    pub fn open(folder: &Path) -> io::Result<Self> {
+        let mut options = File::options();
+        options.create(true).append(true).read(true);
+        Ok(Self(options.open(folder.join(JOURNAL))?))
+    }
+
+    /// Takes the lock; `false`: another one has it.
+    pub fn try_lock(&self) -> io::Result<bool> {
+        match flock(&self.0, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => Ok(true),
+            Err(Errno::WOULDBLOCK) => Ok(false),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Like [`Self::try_lock`], but waits while a daemon has a look.
+    pub fn lock(&self) -> io::Result<bool> {
+        let mut waited = Duration::ZERO;
+        while !self.try_lock()? {
+            if waited > PATIENCE {
+                return Ok(false);
+            }
+            std::thread::sleep(LOOK_AGAIN);
+            waited += LOOK_AGAIN;
+        }
+        Ok(true)
+    }
+
+    /// What it says; what was written by halves is left out.
+    pub fn read(&self) -> io::Result<Vec<Entry>> {
+        let mut file = &self.0;
+        file.rewind()?;
+        let mut text = Vec::new();
+        file.take(MAX_BYTES).read_to_end(&mut text)?;
+        let lines = text.split_inclusive(|byte| *byte == b'\n');
+        let whole = lines.filter_map(|line| line.strip_suffix(b"\n"));
+        Ok(whole
+            .map_while(|line| serde_json::from_slice(line).ok())
+            .collect())
+    }
+
+    /// Adds a line.
+    pub fn append(&self, entry: &Entry) -> io::Result<()> {
+        let mut line = serde_json::to_vec(entry)?;
+        line.push(b'\n');
+        (&self.0).write_all(&line)
+    }
+
+    /// Takes everything back.
+    pub fn clear(&self) -> io::Result<()> {
+        self.0.set_len(0)
+    }
+
+    /// Makes sure that its lines outlive a crash of the machine.
+    pub fn sync(&self) -> io::Result<()> {
+        self.0.sync_data()
+    }
+
+    /// Where the run in a folder stands. One that has not started is kept from it for good, for a
+    /// wrapper may be on its way.
+    pub fn trace(folder: &Path) -> io::Result<Trace> {
+        let journal = match Self::open(folder) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Trace::Never),
+            journal => journal?,
+        };
+        if !journal.try_lock()? {
+            let start = match journal.read()?.into_iter().next() {
+                Some(Entry::Start(start)) => Some(start),
+                _ => None,
+            };
+            return Ok(Trace::Alive(start));
+        }
+        let trace = journal.settled();
+        // By itself the lock would go a moment later if somebody forks just now.
+        flock(&journal.0, FlockOperation::Unlock)?;
+        trace
+    }
+
+    fn settled(&self) -> io::Result<Trace> {
+        let mut entries = self.read()?.into_iter();
+        match (entries.next(), entries.next()) {
+            (Some(Entry::Start(start)), Some(Entry::Exit(exit))) => {
+                Ok(Trace::Ended(start, Some(exit)))
+            }
+            (Some(Entry::Start(start)), _) => Ok(Trace::Ended(start, None)),
+            (Some(_), _) => Ok(Trace::Never),
+            (None, _) => self.append(&Entry::Sealed).map(|()| Trace::Never),
+        }
+    }
+}

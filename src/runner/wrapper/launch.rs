@@ -1,0 +1,72 @@
+//! The program's start.
+
+use std::ffi::{OsStr, OsString};
+use std::fs::File;
+use std::io;
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use rustix::fs::OFlags;
+use rustix::io::{Errno, FdFlags, fcntl_setfd};
+use rustix::process::Pid;
+
+use super::folder::{PROGRESS, WORK};
+use super::{Brief, Refusal};
+
+/// Tells the program where to write of its progress.
+const PROGRESS_FD: &str = "GRISTMILL_PROGRESS_FD";
+/// The errors of a start that lie in the program or its arguments.
+const HOPELESS: [Errno; 6] = [
+    Errno::NOENT,
+    Errno::ACCESS,
+    Errno::NOEXEC,
+    Errno::TOOBIG,
+    Errno::INVAL,
+    Errno::LOOP,
+];
+
+/// Starts the program in its folder and in a group of its own.
+pub fn launch(brief: &Brief, program: &OsStr, arguments: &[OsString]) -> Result<Pid, Refusal> {
+    let work = Path::new(WORK);
+    let open = |path: &Path| open(path).map_err(|error| Refusal::failed("an output file", error));
+    let stdout = open(&work.join(&brief.stdout))?;
+    let stderr = open(&work.join(&brief.stderr))?;
+    let progress = open(Path::new(PROGRESS))?;
+    fcntl_setfd(&progress, FdFlags::empty())
+        .map_err(|error| Refusal::failed("the progress file", error))?;
+    let child = Command::new(program)
+        .args(arguments)
+        .env(PROGRESS_FD, progress.as_raw_fd().to_string())
+        .current_dir(work)
+        .stdin(Stdio::inherit())
+        .stdout(stdout)
+        .stderr(stderr)
+        .process_group(0)
+        .spawn()
+        .map_err(|error| refusal(program, &error))?;
+    i32::try_from(child.id())
+        .ok()
+        .and_then(Pid::from_raw)
+        .ok_or_else(|| Refusal::Transient("the program has no process".to_owned()))
+}
+
+/// Written at its end only, so that what it holds can be cut off.
+fn open(path: &Path) -> io::Result<File> {
+    let no_follow = OFlags::NOFOLLOW.bits().cast_signed();
+    let mut options = File::options();
+    options.create(true).append(true).custom_flags(no_follow);
+    options.open(path)
+}
+
+fn refusal(program: &OsStr, error: &io::Error) -> Refusal {
+    let what = format!("{} cannot be started: {error}", program.display());
+    let hopeless = Errno::from_io_error(error).is_some_and(|errno| HOPELESS.contains(&errno));
+    if hopeless {
+        Refusal::Permanent(what)
+    } else {
+        Refusal::Transient(what)
+    }
+}

@@ -1,0 +1,99 @@
+//! The wrapper of a run: our own program, executed again, small and without a runtime. It starts
+//! the job's program, sees it through, and ends it when it must. It outlives the daemon.
+
+mod boot;
+mod brief;
+mod control;
+pub(super) mod folder;
+mod journal;
+mod launch;
+mod tree;
+mod watch;
+
+use std::ffi::OsString;
+use std::io::{self, Write};
+use std::path::Path;
+use std::process::ExitCode;
+
+use rustix::process::{getpid, set_child_subreaper, setsid};
+
+pub(super) use boot::{Moment, since_boot};
+pub(super) use brief::{Brief, Refusal, Word};
+pub(super) use control::Control;
+use journal::Entry;
+pub(super) use journal::{Cause, End, Exit, Journal, Start, Trace};
+use watch::Watch;
+
+/// The first argument that makes our program a wrapper.
+pub(super) const SUMMONS: &str = "wrap-run";
+
+/// What a wrapper is started with, if `words` are those of one. The words are the program's own
+/// name, the summons, the brief, the job's program and its arguments.
+pub fn summoned(mut words: impl Iterator<Item = OsString>) -> Option<Summons> {
+    (words.nth(1)? == SUMMONS).then(|| Summons {
+        brief: words.next().unwrap_or_default(),
+        program: words.next().unwrap_or_default(),
+        arguments: words.collect(),
+    })
+}
+
+/// What a wrapper is started with.
+pub struct Summons {
+    brief: OsString,
+    program: OsString,
+    arguments: Vec<OsString>,
+}
+
+/// The wrapper's life, in the run's folder. Its environment is the program's; what it has to say
+/// it says in the journal, and in one line on standard output once it is known whether the
+/// program runs.
+#[must_use]
+pub fn main(summons: &Summons) -> ExitCode {
+    let begun = begin(summons);
+    let word = begun.as_ref().map_or_else(Word::from, |_| Word::Started);
+    // The daemon may be gone; the run goes on.
+    let _ = io::stdout().write_all(word.to_line().as_bytes());
+    let _ = io::stdout().flush();
+    match begun.map(Watch::see_through) {
+        Ok(Ok(())) => ExitCode::SUCCESS,
+        Ok(Err(_)) | Err(_) => ExitCode::FAILURE,
+    }
+}
+
+/// Everything up to the program's start. The lock is taken before, and the lease looked at after,
+/// so that at no moment a daemon can think that nothing will start when something does.
+fn begin(summons: &Summons) -> Result<Watch, Refusal> {
+    let unreadable = || Refusal::Transient("the brief cannot be read".to_owned());
+    let brief = summons.brief.to_str().ok_or_else(unreadable)?;
+    let brief: Brief = serde_json::from_str(brief).map_err(|_| unreadable())?;
+    setsid().map_err(|error| Refusal::failed("no session of its own", error))?;
+    set_child_subreaper(Some(getpid()))
+        .map_err(|error| Refusal::failed("not the reaper of its tree", error))?;
+    let folder = Path::new(".");
+    let refuse = |error| Refusal::failed("the run's folder", error);
+    let journal = Journal::open(folder).map_err(refuse)?;
+    if !journal.lock().map_err(refuse)? || !journal.read().map_err(refuse)?.is_empty() {
+        return Err(Refusal::Again);
+    }
+    let control = Control::open(folder).map_err(refuse)?;
+    let lease_until = control.read().map_err(refuse)?.lease_until;
+    let now = since_boot();
+    if lease_until.is_some_and(|until| until <= now) {
+        journal.append(&Entry::Sealed).map_err(refuse)?;
+        return Err(Refusal::Lapsed);
+    }
+    let start = Start {
+        pid: getpid().as_raw_nonzero().get(),
+        at: brief.now.time_of_day(now),
+        since_boot: now,
+        boot_id: brief.boot_id.clone(),
+    };
+    journal.append(&Entry::Start(start)).map_err(refuse)?;
+    match launch::launch(&brief, &summons.program, &summons.arguments) {
+        Ok(program) => Ok(Watch::new(brief, now, journal, control, program)),
+        Err(refusal) => {
+            journal.clear().map_err(refuse)?;
+            Err(refusal)
+        }
+    }
+}

@@ -1,0 +1,6 @@
+//! The process runner with real processes and the built program as wrapper.
+
+mod adopting;
+mod running;
+mod stage;
+mod stopping;

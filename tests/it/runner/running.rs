@@ -1,0 +1,258 @@
+//! Programs run, and what they leave behind.
+
+use std::fs;
+use std::time::Duration;
+
+use gristmill::daemon::SystemClock;
+use gristmill::job::Verdict;
+use gristmill::job::policy::BootClock;
+use gristmill::runner::process::KeepWork;
+use gristmill::runner::{RunError, RunState, Runner};
+
+use super::stage::{Stage, fault, file, key, order, spec};
+
+#[tokio::test]
+async fn exit_codes_decide() {
+    let stage = Stage::with(|settings| settings.retry_exit_codes = vec![75, 99]);
+    let ends = [
+        (0, Verdict::Succeeded, "none"),
+        (65, Verdict::Failed, "exit-status"),
+        (75, Verdict::FailedForNow, "exit-status"),
+        (99, Verdict::FailedForNow, "exit-status"),
+    ];
+    stage.script("exit", "exit $1");
+    for (record, (code, verdict, word)) in (1..).zip(ends) {
+        let order = order(record, spec("exit", &code.to_string()));
+        let report = stage.run_order(&order).await.unwrap();
+        assert_eq!((report.verdict, fault(&report)), (verdict, word));
+        assert_eq!(report.exit_code, Some(code));
+    }
+    let report = stage
+        .run_order(&order(9, spec("exit", "65")))
+        .await
+        .unwrap();
+    let text = report.fault.unwrap().text;
+    assert_eq!(text, "transformation ended with exit code 65");
+}
+
+#[tokio::test]
+async fn a_signals_death_is_no_exit_code() {
+    let report = Stage::new().run("kill -SEGV $$").await;
+    assert_eq!((report.verdict, report.exit_code), (Verdict::Failed, None));
+    assert_eq!(fault(&report), "killed-by-signal");
+}
+
+#[tokio::test]
+async fn what_it_used_is_measured() {
+    let before = jiff::Timestamp::now();
+    let report = Stage::new()
+        .run("python3 -c 'x = bytearray(50_000_000); i = 0\nwhile i < 3_000_000: i += 1'")
+        .await;
+    assert_eq!(report.verdict, Verdict::Succeeded);
+    assert!(report.cpu > Duration::from_millis(50), "{:?}", report.cpu);
+    assert!(report.cpu < Duration::from_mins(1));
+    assert!(report.peak_memory > 50_000_000, "{}", report.peak_memory);
+    let started = report.started_at.unwrap();
+    // The daemon's clock and the one that is told from it differ by less than this.
+    let slack = Duration::from_secs(1);
+    assert!(before - slack <= started && started < report.ended_at);
+    assert!(report.ended_at <= jiff::Timestamp::now() + slack);
+}
+
+#[tokio::test]
+async fn words_are_split_and_no_shell_reads_them() {
+    let stage = Stage::new();
+    stage.script("words", r#"for word in "$@"; do echo "<$word>"; done"#);
+    let order = order(1, spec("words", r#"a 'b  c' "" d\ e $HOME * ; > x `ls`"#));
+    stage.run_order(&order).await.unwrap();
+    let words = fs::read_to_string(stage.work(order.key).join("stdout")).unwrap();
+    let expected = "<a>\n<b  c>\n<>\n<d e>\n<$HOME>\n<*>\n<;>\n<>>\n<x>\n<`ls`>\n";
+    assert_eq!(words, expected);
+}
+
+#[tokio::test]
+async fn the_environment_is_clean() {
+    let stage = Stage::new();
+    stage.script("env", "env | sort");
+    let mut spec = spec("env", "");
+    spec.transformation.uses = Some("Atlas-8.0.5".into());
+    spec.transformation.home = Some("JobTransforms-08".into());
+    let mut order = order(7, spec);
+    order.number = 3;
+    stage.run_order(&order).await.unwrap();
+    let work = stage.work(order.key);
+    let text = fs::read_to_string(work.join("stdout")).unwrap();
+    let names: Vec<_> = text
+        .lines()
+        .map(|line| line.split('=').next().unwrap())
+        .collect();
+    let expected = [
+        "GRISTMILL_JOB_ID",
+        "GRISTMILL_PROGRESS_FD",
+        "GRISTMILL_RECORD_ID",
+        "GRISTMILL_RUN",
+        "HOME",
+        "LANG",
+        "PATH",
+        "PWD",
+        "TMPDIR",
+        "TRANS_HOME",
+        "TRANS_USES",
+    ];
+    assert_eq!(names, expected, "PWD is the shell's own");
+    for line in [
+        "GRISTMILL_JOB_ID=5173021",
+        "GRISTMILL_RECORD_ID=7",
+        "GRISTMILL_RUN=3",
+        "TRANS_HOME=JobTransforms-08",
+        "TRANS_USES=Atlas-8.0.5",
+        &format!("HOME={}", work.display()),
+        &format!("PWD={}", work.display()),
+    ] {
+        assert!(text.lines().any(|found| found == line), "{line}\n{text}");
+    }
+}
+
+#[tokio::test]
+async fn output_goes_to_files_under_logical_names() {
+    let stage = Stage::new();
+    stage.script("talk", "echo out; echo err >&2; printf '\\377\\376' ");
+    let mut spec = spec("talk", "");
+    spec.stdout = Some(file("dc2.log"));
+    spec.stderr = Some(file("dc2.err"));
+    let order = order(1, spec);
+    let report = stage.run_order(&order).await.unwrap();
+    assert_eq!(report.verdict, Verdict::Succeeded);
+    let work = stage.work(order.key);
+    assert_eq!(fs::read(work.join("dc2.log")).unwrap(), b"out\n\xff\xfe");
+    assert_eq!(fs::read(work.join("dc2.err")).unwrap(), b"err\n");
+}
+
+#[tokio::test]
+async fn declared_outputs_are_recorded_and_a_missing_one_fails_the_job() {
+    let stage = Stage::new();
+    stage.script("write", "printf abc > there; ln -s /etc/passwd led-out");
+    let mut there = spec("write", "");
+    there.outputs = vec![file("there")];
+    let report = stage.run_order(&order(1, there.clone())).await.unwrap();
+    assert_eq!(report.verdict, Verdict::Succeeded);
+    assert_eq!(report.outputs.len(), 1);
+    assert_eq!(report.outputs[0].size, 3);
+
+    let mut missing = there;
+    missing.outputs = ["there", "led-out", "absent"].map(file).into();
+    let report = stage.run_order(&order(2, missing)).await.unwrap();
+    assert_eq!(
+        (report.verdict, fault(&report)),
+        (Verdict::Failed, "missing-output")
+    );
+    assert_eq!(report.outputs.len(), 1);
+    let text = report.fault.unwrap().text;
+    assert!(text.ends_with("led-out, absent"), "{text}");
+}
+
+#[tokio::test]
+async fn what_can_never_run_is_permanent() {
+    let stage = Stage::new();
+    stage.script("job", "exit 0");
+    fs::write(
+        stage.settings.transformations[0].join("no-interpreter"),
+        "#!/nowhere\n",
+    )
+    .unwrap();
+    let mut escaping = spec("job", "");
+    escaping.stdout = Some(file("../stdout"));
+    let mut nested = spec("job", "");
+    nested.outputs = vec![file("a/b")];
+    let hopeless = [
+        spec("absent", ""),
+        spec("../work/holder", ""),
+        spec("/bin/sh", ""),
+        spec("job", "'a"),
+        spec("job", "a\\"),
+        spec("job", &"x".repeat(200_000)),
+        spec("no-interpreter", ""),
+        escaping,
+        nested,
+    ];
+    for (record, spec) in (1..).zip(hopeless) {
+        let order = order(record, spec);
+        let started = stage.runner().start(&order).await;
+        assert!(
+            matches!(started, Err(RunError::Permanent(_))),
+            "{started:?}"
+        );
+        let standing = stage.runner().look_up(order.key).await;
+        assert!(matches!(standing, Ok(RunState::NeverStarted)));
+    }
+    assert_eq!(stage.runner().runs().await.unwrap(), []);
+}
+
+#[tokio::test]
+async fn a_run_starts_once() {
+    let stage = Stage::new();
+    stage.script("job", "echo started >> ../../../count; sleep 0.2");
+    let order = order(1, spec("job", ""));
+    stage.runner().start(&order).await.unwrap();
+    stage.runner().start(&order).await.unwrap();
+    let report = stage.outcome(order.key).await;
+    assert_eq!(report.verdict, Verdict::Succeeded);
+    stage.runner().start(&order).await.unwrap();
+    let standing = stage.runner().look_up(order.key).await.unwrap();
+    assert_eq!(standing, RunState::Ended);
+    let count = fs::read_to_string(stage.settings.work_dir.join("count")).unwrap();
+    assert_eq!(count, "started\n");
+}
+
+#[tokio::test]
+async fn a_lapsed_lease_starts_nothing() {
+    let stage = Stage::new();
+    stage.script("job", "echo > ../../../ran");
+    let mut order = order(1, spec("job", ""));
+    order.lease_until = Some(SystemClock.since_boot());
+    let started = stage.runner().start(&order).await;
+    assert!(
+        matches!(started, Err(RunError::Transient(_))),
+        "{started:?}"
+    );
+    assert!(!stage.settings.work_dir.join("ran").exists());
+    let standing = stage.runner().look_up(order.key).await.unwrap();
+    assert_eq!(standing, RunState::NeverStarted);
+}
+
+#[tokio::test]
+async fn the_unknown_never_started() {
+    let stage = Stage::new();
+    let run = key(5, 5);
+    let standing = stage.runner().look_up(run).await.unwrap();
+    assert_eq!(standing, RunState::NeverStarted);
+    stage.runner().ended(run).await.unwrap();
+    stage.runner().stop(run).await.unwrap();
+    stage.runner().forget(run, true).await.unwrap();
+    let report = stage.runner().collect(run).await.unwrap();
+    assert_eq!((report.verdict, report.started_at), (Verdict::Lost, None));
+}
+
+#[tokio::test]
+async fn folders_are_kept_as_configured() {
+    let cases = [
+        (KeepWork::Never, [false, false]),
+        (KeepWork::Failed, [false, true]),
+        (KeepWork::Always, [true, true]),
+    ];
+    for (keep_work, kept) in cases {
+        let stage = Stage::with(|settings| settings.keep_work = keep_work);
+        stage.script("job", "echo words");
+        for (record, (failed, kept)) in (1..).zip([false, true].into_iter().zip(kept)) {
+            let order = order(record, spec("job", ""));
+            stage.run_order(&order).await.unwrap();
+            let run = order.key;
+            stage.runner().forget(run, failed).await.unwrap();
+            stage.runner().forget(run, failed).await.unwrap();
+            assert_eq!(stage.runner().runs().await.unwrap(), []);
+            let output = format!("kept/{run}/work/stdout");
+            let output = stage.settings.work_dir.join(output);
+            assert_eq!(output.exists(), kept, "{keep_work:?} {failed}");
+        }
+    }
+}

@@ -1,0 +1,177 @@
+//! A process runner in a folder of its own, and programs for it.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use gristmill::daemon::SystemClock;
+use gristmill::job::{Attempt, File, JobId, JobSpec, RecordId, RunKey, RunOrder, RunReport, Token};
+use gristmill::runner::process::{KeepWork, ProcessRunner, Settings};
+use gristmill::runner::{RunError, Runner};
+use tempfile::TempDir;
+
+use crate::rig::folder;
+
+/// No run of these tests takes longer, on a machine that is busy with others.
+pub const PATIENCE: Duration = Duration::from_mins(1);
+
+pub struct Stage {
+    _folder: TempDir,
+    pub settings: Settings,
+    runner: Option<ProcessRunner>,
+}
+
+impl Stage {
+    pub fn new() -> Self {
+        Self::with(|_| ())
+    }
+
+    /// One with other settings.
+    pub fn with(change: impl FnOnce(&mut Settings)) -> Self {
+        let folder = folder::new();
+        let transformations = folder.path().join("transformations");
+        fs::create_dir(&transformations).unwrap();
+        let mut settings = Settings {
+            transformations: vec![transformations],
+            work_dir: folder.path().join("work"),
+            wrapper: PathBuf::from(env!("CARGO_BIN_EXE_gristmill")),
+            timeout: PATIENCE,
+            grace: PATIENCE,
+            keep_work: KeepWork::Never,
+            retry_exit_codes: vec![75],
+        };
+        change(&mut settings);
+        let mut stage = Self {
+            _folder: folder,
+            settings,
+            runner: None,
+        };
+        stage.reopen();
+        stage
+    }
+
+    /// What a restarted daemon does.
+    pub fn reopen(&mut self) {
+        self.runner = None;
+        let runner = ProcessRunner::open(self.settings.clone(), Arc::new(SystemClock));
+        self.runner = Some(runner.unwrap());
+    }
+
+    pub fn runner(&self) -> &ProcessRunner {
+        self.runner.as_ref().unwrap()
+    }
+
+    /// Writes a shell script that jobs can name.
+    pub fn script(&self, name: &str, text: &str) {
+        let path = self.settings.transformations[0].join(name);
+        fs::write(&path, format!("#!/bin/sh\n{text}\n")).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+    }
+
+    /// The folder of a run.
+    pub fn run_folder(&self, run: RunKey) -> PathBuf {
+        self.settings.work_dir.join("runs").join(run.to_string())
+    }
+
+    /// The program's own folder.
+    pub fn work(&self, run: RunKey) -> PathBuf {
+        self.run_folder(run).join("work")
+    }
+
+    /// A run's wrapper.
+    pub fn wrapper_pid(&self, run: RunKey) -> i32 {
+        let journal = fs::read_to_string(self.run_folder(run).join("journal")).unwrap();
+        let start: serde_json::Value =
+            serde_json::from_str(journal.lines().next().unwrap()).unwrap();
+        i32::try_from(start["start"]["pid"].as_i64().unwrap()).unwrap()
+    }
+
+    /// Starts a script as the run of a new job and returns its key.
+    pub async fn start(&self, script: &str) -> RunKey {
+        self.script("job", script);
+        let order = order(1, spec("job", ""));
+        self.runner().start(&order).await.unwrap();
+        order.key
+    }
+
+    /// What became of a run.
+    pub async fn outcome(&self, run: RunKey) -> RunReport {
+        let ended = self.runner().ended(run);
+        tokio::time::timeout(PATIENCE, ended)
+            .await
+            .expect("the run ends")
+            .unwrap();
+        self.runner().collect(run).await.unwrap()
+    }
+
+    /// Runs a script.
+    pub async fn run(&self, script: &str) -> RunReport {
+        let run = self.start(script).await;
+        self.outcome(run).await
+    }
+
+    /// Runs an order.
+    pub async fn run_order(&self, order: &RunOrder) -> Result<RunReport, RunError> {
+        self.runner().start(order).await?;
+        Ok(self.outcome(order.key).await)
+    }
+}
+
+pub fn key(record: u64, token: u64) -> RunKey {
+    RunKey {
+        record: RecordId::new(record).unwrap(),
+        token: Token(token),
+    }
+}
+
+pub fn spec(path: &str, parameters: &str) -> JobSpec {
+    let job_id = JobId::new("5173021").unwrap();
+    JobSpec::new(job_id, Attempt::FIRST, path.into(), parameters.into())
+}
+
+pub fn order(record: u64, spec: JobSpec) -> RunOrder {
+    RunOrder {
+        key: key(record, 1),
+        number: 1,
+        spec,
+        lease_until: None,
+    }
+}
+
+pub fn file(name: &str) -> File {
+    File {
+        logical_name: name.to_owned(),
+        dataset: None,
+        destination: None,
+    }
+}
+
+/// Why a run did not succeed, in one word.
+pub fn fault(report: &RunReport) -> &str {
+    report.fault.as_ref().map_or("none", |fault| &fault.code)
+}
+
+/// Waits until something is so.
+pub async fn until(what: &str, mut is_so: impl FnMut() -> bool) {
+    let start = Instant::now();
+    while !is_so() {
+        assert!(start.elapsed() < PATIENCE, "never: {what}");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
+/// Whether a process lives; one that waits to be buried does not.
+pub fn lives(pid: i32) -> bool {
+    let status = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    let state = status.rsplit_once(") ").map_or("", |(_, rest)| rest);
+    !matches!(state.chars().next(), None | Some('Z' | 'X'))
+}
+
+/// Reads a number that a program wrote, once it is there.
+pub async fn number_in(path: &Path) -> i32 {
+    let read = || fs::read_to_string(path).unwrap_or_default();
+    until("the program wrote its number", || read().ends_with('\n')).await;
+    read().trim().parse().unwrap()
+}
