@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use secrecy::SecretString;
 
-use super::{Step, Store, StoreUrl, TaskBuffer, mysql, sqlite};
+use super::{Operations, Step, Store, StoreUrl, TaskBuffer, mysql, sqlite};
 
 /// How a store is opened.
 #[derive(Clone, Debug)]
@@ -100,6 +100,21 @@ pub async fn open_for_reading(
         }
         StoreUrl::Mysql(url) => Arc::new(mysql::MysqlBuffer::open_for_reading(url, options).await?),
     })
+}
+
+/// Opens a store that is there for an operator's changes, beside a running daemon or without one.
+pub async fn open_for_operating(
+    url: &StoreUrl,
+    options: &Options,
+) -> Result<Arc<dyn Operations>, OpenError> {
+    match url {
+        StoreUrl::Sqlite(path) => Ok(Arc::new(
+            sqlite::SqliteBuffer::open_for_operating(path, options).await?,
+        )),
+        StoreUrl::Mysql(_) => Err(OpenError::Invalid(
+            "operators cannot change jobs on MySQL in this version".to_owned(),
+        )),
+    }
 }
 
 /// The migration steps that the store still needs. Changes nothing.

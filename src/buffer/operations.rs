@@ -3,12 +3,12 @@
 use async_trait::async_trait;
 use jiff::Timestamp;
 
-use super::{BufferError, Lookup};
+use super::{BufferError, Lookup, TaskBuffer};
 use crate::job::{Action, Declined, Effect, RecordId};
 
 /// The store as operators' commands see it, beside a running daemon or without one.
 #[async_trait]
-pub trait Operations: Send + Sync {
+pub trait Operations: TaskBuffer {
     /// Does one thing to each record, in one transaction; one answer for each, in order. Rerun
     /// and restore set both counters to zero and drop the former result and wish to kill.
     async fn operate(

@@ -5,11 +5,14 @@ mod args;
 mod config;
 mod demo;
 mod docs;
+mod drain;
 mod job;
 mod local;
 mod logging;
 mod migrate;
+mod note;
 mod output;
+mod purge;
 mod replay;
 mod serve;
 mod store;
@@ -61,6 +64,9 @@ fn run(command: Command, output: &mut Output) -> Result<(), Report> {
         Command::Config(command) => config::run(command, output),
         Command::Replay(arguments) => in_runtime(replay::run(arguments, output)),
         Command::Job(command) => in_runtime(job::run(command, output)),
+        Command::Drain(arguments) => in_runtime(drain::drain(arguments, output)),
+        Command::Undrain(arguments) => in_runtime(drain::undrain(arguments, output)),
+        Command::Purge(arguments) => in_runtime(purge::run(arguments, output)),
         Command::Migrate(arguments) => in_runtime(migrate::run(arguments, output)),
         Command::Completions { shell } => docs::completions(shell, output),
         Command::Man { folder } => docs::man(folder.as_deref(), output),

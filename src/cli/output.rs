@@ -1,7 +1,7 @@
 //! Where results and reports go: data to standard output, everything else to standard error.
 
 use std::fmt::Display;
-use std::io::{self, ErrorKind, IsTerminal, Write};
+use std::io::{self, BufRead, ErrorKind, IsTerminal, Write};
 
 use serde::Serialize;
 
@@ -30,8 +30,13 @@ impl Output {
 
     /// Writes to standard output as it is.
     pub(super) fn text(&mut self, text: &str) -> Result<(), Report> {
+        self.bytes(text.as_bytes())
+    }
+
+    /// Writes to standard output as it is.
+    pub(super) fn bytes(&mut self, bytes: &[u8]) -> Result<(), Report> {
         let mut out = io::stdout().lock();
-        let written = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+        let written = out.write_all(bytes).and_then(|()| out.flush());
         written.map_err(|error| {
             self.broken = error.kind() == ErrorKind::BrokenPipe;
             Report::new(Kind::Failed, "standard output cannot be written").because(error)
@@ -49,6 +54,26 @@ impl Output {
             Report::new(Kind::Bug, "a result cannot be written as JSON").because(error)
         })?;
         self.line(json)
+    }
+
+    #[expect(
+        clippy::unused_self,
+        reason = "whoever may speak has the output in hand"
+    )]
+    /// Asks whoever sits at the terminal; an error unless the answer is yes.
+    pub(super) fn confirm(&self, question: &str) -> Result<(), Report> {
+        if !io::stdin().is_terminal() || !Self::is_watched() {
+            let report = Report::new(Kind::Usage, format!("nobody was asked: {question}"));
+            return Err(report.hint("--yes says that it is meant"));
+        }
+        let _ = write!(io::stderr(), "{question} [y/N] ");
+        let mut answer = String::new();
+        let read = io::stdin().lock().read_line(&mut answer);
+        read.map_err(|error| Report::new(Kind::Failed, "no answer can be read").because(error))?;
+        if matches!(answer.trim(), "y" | "Y" | "yes") {
+            return Ok(());
+        }
+        Err(Report::new(Kind::Failed, "nothing was done"))
     }
 
     /// Says something to the one who looks on. That nobody hears it harms nothing.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::time::timeout;
 
-use crate::buffer::{self, BufferError, Lookup, StoreUrl, TaskBuffer};
+use crate::buffer::{self, BufferError, Lookup, Operations, StoreUrl, TaskBuffer};
 use crate::config::Config;
 use crate::daemon;
 use crate::error::{Kind, Report};
@@ -29,6 +29,23 @@ pub(super) async fn for_reading(config: &Config) -> Result<Store<dyn TaskBuffer>
         url: url.clone(),
         asked: opened.map_err(|error| daemon::store_report(url, &error))?,
     })
+}
+
+/// One for changes, beside a running daemon or without one.
+pub(super) async fn for_operating(config: &Config) -> Result<Store<dyn Operations>, Report> {
+    let url = &config.buffer.url;
+    let opened = buffer::open_for_operating(url, &daemon::store_options(&config.buffer)?).await;
+    Ok(Store {
+        url: url.clone(),
+        asked: opened.map_err(|error| daemon::store_report(url, &error))?,
+    })
+}
+
+impl Store<dyn Operations> {
+    /// The same store, as bridges see it.
+    pub(super) fn into_buffer(self) -> Arc<dyn TaskBuffer> {
+        self.asked
+    }
 }
 
 impl<Asked: ?Sized> Store<Asked> {

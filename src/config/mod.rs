@@ -204,6 +204,14 @@ pub fn colours_are_welcome() -> bool {
     std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
 }
 
+/// Who runs this process, as the environment says: before sudo, or else now.
+#[must_use]
+pub fn user() -> Option<String> {
+    let variables = ["SUDO_USER", "USER", "LOGNAME"];
+    let value = |name: &str| std::env::var(name).ok().filter(|user| !user.is_empty());
+    variables.into_iter().find_map(value)
+}
+
 /// Merges all layers and checks the result.
 pub fn load(sources: &Sources) -> Result<Loaded, Report> {
     let mut layers = Layers::default();

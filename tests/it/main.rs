@@ -22,6 +22,7 @@ mod e2e_faults;
 mod e2e_offline;
 mod e2e_operator;
 mod e2e_store_away;
+mod operating;
 mod replay;
 mod rig;
 mod rig_mariadb;

@@ -53,6 +53,15 @@ impl SqliteBuffer {
         })
     }
 
+    /// Opens a file that is there, for changes beside whoever has it open.
+    pub async fn open_for_operating(path: &Path, options: &Options) -> Result<Self, OpenError> {
+        let writer = Writer::start(open::for_operating(path).await?)?;
+        Ok(Self {
+            readers: Readers::new(path, options.pool),
+            writer: Some(writer),
+        })
+    }
+
     fn writer(&self) -> Result<&Writer, BufferError> {
         let closed = || BufferError::Unreachable("it was opened for reading only".to_owned());
         self.writer.as_ref().ok_or_else(closed)

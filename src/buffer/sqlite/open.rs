@@ -27,8 +27,8 @@ const FILE_MODE: u32 = 0o600;
 /// The file, open for writing.
 pub(super) struct Opened {
     pub connection: Connection,
-    /// Held as long as the connection: one daemon a file.
-    pub _lock: File,
+    /// Held as long as the connection: one daemon a file. `None`: opened by somebody else.
+    pub _lock: Option<File>,
 }
 
 pub(super) async fn for_writing(path: &Path, migrate: bool) -> Result<Opened, OpenError> {
@@ -48,7 +48,22 @@ pub(super) async fn for_writing(path: &Path, migrate: bool) -> Result<Opened, Op
         }
         Ok(Opened {
             connection,
-            _lock: lock,
+            _lock: Some(lock),
+        })
+    })
+    .await
+}
+
+/// The file as it is, for changes beside the daemon that may have it open.
+pub(super) async fn for_operating(path: &Path) -> Result<Opened, OpenError> {
+    check_readable(path).await?;
+    blocking(path, |path| {
+        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let connection = connect(path, flags)?;
+        configure(&connection).map_err(|why| cannot_open(path, &why))?;
+        Ok(Opened {
+            connection,
+            _lock: None,
         })
     })
     .await

@@ -1,5 +1,7 @@
 //! `gristmill job`: its commands and flags.
 
+use std::path::PathBuf;
+
 use clap::{Args, Subcommand};
 use jiff::{SignedDuration, Timestamp};
 
@@ -12,8 +14,24 @@ pub(in crate::cli) enum Job {
     List(List),
     /// Show one job: record, result, history and XML
     Show(One),
+    /// Say what jobs wait for, and when they are next looked at
+    Why(Why),
     /// Show the history of one job
     Events(One),
+    /// End jobs; one that runs is stopped by the daemon that holds it
+    Kill(Change),
+    /// Set waiting jobs aside until they are released
+    Hold(Change),
+    /// Let held jobs go on
+    Release(Change),
+    /// Run finished jobs again, under the same records
+    Rerun(ForcedChange),
+    /// Give jobs up
+    Trash(ForcedChange),
+    /// Bring trashed jobs back
+    Restore(ForcedChange),
+    /// Store the jobs of executeJobs documents, as if their supervisor had sent them
+    Submit(Submit),
 }
 
 #[derive(Debug, Args)]
@@ -32,6 +50,7 @@ pub(in crate::cli) struct List {
 
 /// Which jobs.
 #[derive(Clone, Debug, Args)]
+#[group(id = "filter", multiple = true)]
 pub(in crate::cli) struct Filter {
     /// Only jobs in this state
     #[arg(long, value_parser = values::state_name)]
@@ -54,6 +73,24 @@ pub(in crate::cli) enum Since {
     Age(SignedDuration),
 }
 
+/// Jobs by their records, or all that a filter lets through.
+#[derive(Debug, Args)]
+pub(in crate::cli) struct Which {
+    /// Record IDs
+    #[arg(
+        value_name = "RECORD",
+        value_parser = values::record,
+        required_unless_present = "filter",
+        conflicts_with_all = ["filter", "limit"]
+    )]
+    pub(in crate::cli) records: Vec<RecordId>,
+    #[command(flatten)]
+    pub(in crate::cli) filter: Filter,
+    /// With a filter: at most so many, newest first
+    #[arg(long, value_name = "N")]
+    pub(in crate::cli) limit: Option<u32>,
+}
+
 #[derive(Debug, Args)]
 pub(in crate::cli) struct One {
     /// The record ID
@@ -62,6 +99,58 @@ pub(in crate::cli) struct One {
     #[command(flatten)]
     pub(in crate::cli) source: ConfigSource,
     /// Print JSON
+    #[arg(long)]
+    pub(in crate::cli) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(in crate::cli) struct Why {
+    #[command(flatten)]
+    pub(in crate::cli) which: Which,
+    #[command(flatten)]
+    pub(in crate::cli) source: ConfigSource,
+    /// Print one JSON object for each job
+    #[arg(long)]
+    pub(in crate::cli) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(in crate::cli) struct Change {
+    #[command(flatten)]
+    pub(in crate::cli) which: Which,
+    /// Why; kept with the job, with your name and host
+    #[arg(long, value_name = "TEXT", value_parser = values::reason)]
+    pub(in crate::cli) reason: Option<String>,
+    /// With a filter: do not ask whether it is meant
+    #[arg(long)]
+    pub(in crate::cli) yes: bool,
+    #[command(flatten)]
+    pub(in crate::cli) source: ConfigSource,
+    /// Print one JSON object for each job
+    #[arg(long)]
+    pub(in crate::cli) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(in crate::cli) struct ForcedChange {
+    #[command(flatten)]
+    pub(in crate::cli) change: Change,
+    /// Although its supervisor was told that it is finished, or a daemon holds it
+    #[arg(long)]
+    pub(in crate::cli) force: bool,
+}
+
+#[derive(Debug, Args)]
+pub(in crate::cli) struct Submit {
+    /// Documents, or - for standard input
+    #[arg(required = true, value_name = "FILE")]
+    pub(in crate::cli) files: Vec<PathBuf>,
+    /// Whose jobs these are [default: the owner of the only supervisor]
+    #[arg(long, value_parser = values::owner)]
+    pub(in crate::cli) owner: Option<Owner>,
+    #[command(flatten)]
+    pub(in crate::cli) source: ConfigSource,
+    /// Print one JSON object for each job
     #[arg(long)]
     pub(in crate::cli) json: bool,
 }

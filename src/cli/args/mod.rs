@@ -7,12 +7,13 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use jiff::SignedDuration;
 use xmpp_parsers::jid::{FullJid, Jid};
 
 use crate::config::{self, DEFAULT_FILE, FileChoice, Sources};
 use crate::error::Report;
 
-pub(super) use job::{Filter, Job, List, One, Since};
+pub(super) use job::{Change, Filter, Job, List, One, Since, Submit, Which, Why};
 
 /// Takes jobs from a supervisor over Jabber/XMPP and sees them through
 #[derive(Debug, Parser)]
@@ -33,9 +34,15 @@ pub(super) enum Command {
     Config(Config),
     /// Send documents as a supervisor would, and print the replies
     Replay(Replay),
-    /// Look at jobs
+    /// Look at jobs and act on them, beside a running daemon or without one
     #[command(subcommand)]
     Job(Job),
+    /// Have the daemon take nothing new; what runs goes on to its end
+    Drain(Drain),
+    /// Have a drained daemon work again
+    Undrain(Undrain),
+    /// Drop what is kept of jobs that ended long ago; their names and final words stay
+    Purge(Purge),
     /// Bring the store's schema up to date; serve does so at start unless told not to
     Migrate(Migrate),
     /// Write a completion script
@@ -172,6 +179,54 @@ pub(super) enum CarrierName {
     Message,
     /// As the text of a message
     Body,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Drain {
+    #[command(flatten)]
+    pub(super) source: ConfigSource,
+    /// Every daemon of the store, not only the configured one
+    #[arg(long)]
+    pub(super) all: bool,
+    /// Why; kept with your name and host
+    #[arg(long, value_name = "TEXT", value_parser = values::reason)]
+    pub(super) reason: Option<String>,
+    /// Only say who drains, since when, and why
+    #[arg(long, conflicts_with_all = ["all", "reason"])]
+    pub(super) list: bool,
+    /// Print one JSON object for each daemon that drains
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Undrain {
+    #[command(flatten)]
+    pub(super) source: ConfigSource,
+    /// Every daemon of the store that was drained by --all
+    #[arg(long)]
+    pub(super) all: bool,
+    /// Print one JSON object for each daemon that still drains
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Purge {
+    #[command(flatten)]
+    pub(super) source: ConfigSource,
+    /// Jobs that ended longer ago than this (30d, 12h)
+    #[arg(long, value_name = "AGE", value_parser = values::age)]
+    pub(super) older_than: SignedDuration,
+    /// Only jobs that ended in this state; may be repeated
+    #[arg(long, value_parser = values::final_state_name)]
+    pub(super) state: Vec<&'static str>,
+    /// Only say how many there are
+    #[arg(long)]
+    pub(super) dry_run: bool,
+    /// Print one JSON object with the count
+    #[arg(long)]
+    pub(super) json: bool,
 }
 
 #[derive(Debug, Args)]

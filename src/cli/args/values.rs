@@ -5,7 +5,10 @@ use std::time::Duration;
 use jiff::{SignedDuration, Span, SpanRelativeTo};
 
 use super::Since;
-use crate::job::{JobId, Owner, RecordId, State};
+use crate::job::{JobId, Outcome, Owner, RecordId, State};
+
+/// The longest reason that is kept, in characters.
+const MAX_REASON_CHARS: usize = 500;
 
 pub(super) fn assignment(text: &str) -> Result<(String, String), String> {
     let (key, value) = text
@@ -54,8 +57,22 @@ pub(super) fn record(text: &str) -> Result<RecordId, String> {
     text.parse().map_err(|_| wrong.to_owned())
 }
 
+pub(super) fn reason(text: &str) -> Result<String, String> {
+    if text.chars().count() > MAX_REASON_CHARS {
+        return Err(format!("is longer than {MAX_REASON_CHARS} characters"));
+    }
+    if text.contains(char::is_control) {
+        return Err("contains a control character".to_owned());
+    }
+    Ok(text.trim().to_owned())
+}
+
 pub(super) fn state_name(text: &str) -> Result<&'static str, String> {
     one_of(text, State::ALL.map(State::name))
+}
+
+pub(super) fn final_state_name(text: &str) -> Result<&'static str, String> {
+    one_of(text, Outcome::ALL.map(Outcome::name))
 }
 
 fn one_of<const N: usize>(text: &str, names: [&'static str; N]) -> Result<&'static str, String> {
@@ -80,5 +97,21 @@ mod tests {
         }
         assert!(matches!(since("2d"), Ok(Since::Age(_))));
         assert!(matches!(since("2026-01-31T12:00:00Z"), Ok(Since::Time(_))));
+    }
+
+    #[test]
+    fn only_final_states_are_purged() {
+        assert_eq!(final_state_name("timed_out"), Ok("timed_out"));
+        assert!(final_state_name("running").is_err());
+        assert_eq!(state_name("held"), Ok("held"));
+        let names = state_name("flying").unwrap_err();
+        assert_eq!(names.matches("held").count(), 1, "{names}");
+    }
+
+    #[test]
+    fn a_reason_is_one_line() {
+        assert_eq!(reason(" disk full "), Ok("disk full".to_owned()));
+        assert!(reason("a\nb").is_err());
+        assert!(reason(&"a".repeat(501)).is_err());
     }
 }

@@ -2,9 +2,9 @@
 
 use serde_json::{Value, json};
 
-use super::present::level;
+use super::present::{hexadecimal, level, verdict};
 use crate::buffer::Dossier;
-use crate::job::{Event, Record};
+use crate::job::{Event, OutputFile, Record, RunReport};
 
 pub(super) fn dossier(dossier: &Dossier) -> Value {
     let events: Vec<_> = dossier.events.iter().map(event).collect();
@@ -24,6 +24,40 @@ pub(super) fn record(record: &Record) -> Value {
         "acceptedAt": record.accepted_at,
         "killRequestedAt": record.kill_requested_at,
         "content": record.content.to_string(),
+        "dueAt": record.due_at,
+        "claim": record.token.0,
+        "holder": record.holder,
+        "failedRuns": record.runs,
+        "abandons": record.abandons,
+        "startedAt": record.started_at,
+        "progress": record.progress.as_ref().map(|progress| json!({
+            "part": f64::from(progress.permille) / 1000.0, "words": progress.words,
+        })),
+        "told": record.told,
+        "result": record.result.as_deref().map(report),
+    })
+}
+
+fn report(report: &RunReport) -> Value {
+    let output = |output: &OutputFile| {
+        json!({
+            "logicalFileName": output.logical_name,
+            "size": output.size,
+            "sha256": hexadecimal(&output.sha256),
+        })
+    };
+    let outputs: Vec<_> = report.outputs.iter().map(output).collect();
+    json!({
+        "verdict": verdict(report.verdict),
+        "startedAt": report.started_at,
+        "endedAt": report.ended_at,
+        "exitCode": report.exit_code,
+        "cpuSeconds": report.cpu.as_secs_f64(),
+        "peakMemory": report.peak_memory,
+        "fault": report.fault.as_ref().map(|fault| json!({
+            "code": fault.code, "text": fault.text,
+        })),
+        "outputs": outputs,
     })
 }
 

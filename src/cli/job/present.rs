@@ -1,14 +1,25 @@
 //! How times, amounts and texts look to people.
 
+use std::fmt::Write as _;
+use std::time::Duration;
+
 use jiff::{SignedDuration, Timestamp, Unit};
 
-use crate::job::Level;
+use crate::job::{Level, Verdict};
 
 /// Units of an age, the largest first, in seconds.
 const UNITS: [(i64, &str); 4] = [(86_400, "d"), (3_600, "h"), (60, "m"), (1, "s")];
 
+/// Units of an amount of bytes, the largest first.
+const SIZES: [(u64, &str); 4] = [
+    (1 << 40, "TiB"),
+    (1 << 30, "GiB"),
+    (1 << 20, "MiB"),
+    (1 << 10, "KiB"),
+];
+
 /// How long ago, or in how long, in one unit.
-pub(super) fn age(time: Timestamp, now: Timestamp) -> String {
+pub(in crate::cli) fn age(time: Timestamp, now: Timestamp) -> String {
     let ahead = time.duration_since(now);
     if ahead.is_positive() {
         format!("in {}", span(ahead))
@@ -18,7 +29,7 @@ pub(super) fn age(time: Timestamp, now: Timestamp) -> String {
 }
 
 /// The same in a sentence, with the time itself.
-pub(super) fn time_and_age(time: Timestamp, now: Timestamp) -> String {
+pub(in crate::cli) fn time_and_age(time: Timestamp, now: Timestamp) -> String {
     let age = age(time, now);
     let ago = if age.starts_with("in ") { "" } else { " ago" };
     format!("{} ({age}{ago})", to_the_second(time))
@@ -34,7 +45,35 @@ pub(super) fn span(span: SignedDuration) -> String {
     })
 }
 
-pub(super) fn to_the_second(time: Timestamp) -> String {
+/// A length of time, exactly enough to compare two of them.
+pub(super) fn exact_span(span: Duration) -> String {
+    let seconds = span.as_secs();
+    if seconds < 60 {
+        return format!("{:.2} s", span.as_secs_f64());
+    }
+    let (hours, minutes) = (seconds / 3_600, seconds / 60 % 60);
+    let mut text = String::new();
+    if hours > 0 {
+        let _ = write!(text, "{hours} h ");
+    }
+    let _ = write!(text, "{minutes} min {} s", seconds % 60);
+    text
+}
+
+/// An amount of bytes.
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "one digit behind the point is shown"
+)]
+pub(super) fn size(bytes: u64) -> String {
+    let unit = SIZES.iter().find(|(unit, _)| bytes >= *unit);
+    unit.map_or_else(
+        || format!("{bytes} B"),
+        |(unit, name)| format!("{:.1} {name}", bytes as f64 / *unit as f64),
+    )
+}
+
+pub(in crate::cli) fn to_the_second(time: Timestamp) -> String {
     time.round(Unit::Second).unwrap_or(time).to_string()
 }
 
@@ -44,6 +83,25 @@ pub(super) fn level(level: Level) -> &'static str {
         Level::Warning => "warning",
         Level::Error => "error",
     }
+}
+
+/// How a run ended, in a word.
+pub(super) fn verdict(verdict: Verdict) -> &'static str {
+    match verdict {
+        Verdict::Succeeded => "succeeded",
+        Verdict::Failed => "failed",
+        Verdict::FailedForNow => "failed_for_now",
+        Verdict::TimedOut => "timed_out",
+        Verdict::Stopped => "stopped",
+        Verdict::Lost => "lost",
+    }
+}
+
+pub(super) fn hexadecimal(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::new(), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
 }
 
 /// A text from outside as one line: what would steer a terminal is replaced.
@@ -64,6 +122,12 @@ pub(super) fn lines(text: &str) -> String {
         letter => letter,
     };
     text.chars().map(shown).collect()
+}
+
+/// `1 job`, `2 jobs`.
+pub(in crate::cli) fn count(number: u64, what: &str) -> String {
+    let plural = if number == 1 { "" } else { "s" };
+    format!("{number} {what}{plural}")
 }
 
 #[cfg(test)]
@@ -95,6 +159,15 @@ mod tests {
             time_and_age(at(999_940), now),
             "1970-01-12T13:45:40Z (1m ago)"
         );
+    }
+
+    #[test]
+    fn amounts_have_units() {
+        assert_eq!(size(1023), "1023 B");
+        assert_eq!(size(104_857_600), "100.0 MiB");
+        assert_eq!(exact_span(Duration::from_millis(1_234)), "1.23 s");
+        assert_eq!(exact_span(Duration::from_secs(3_725)), "1 h 2 min 5 s");
+        assert_eq!(count(1, "job"), "1 job");
     }
 
     #[test]

@@ -10,15 +10,15 @@ use crate::error::{Kind, Report};
 const REPLY_SUFFIX: &str = ".reply.xml";
 
 /// One document, and the reply that is expected where somebody wrote one down.
-pub(super) struct Document {
+pub(in crate::cli) struct Document {
     /// Its path as given, or `-`.
-    pub(super) name: String,
-    pub(super) text: Vec<u8>,
-    pub(super) expected: Option<String>,
+    pub(in crate::cli) name: String,
+    pub(in crate::cli) text: Vec<u8>,
+    pub(in crate::cli) expected: Option<String>,
 }
 
 /// Reads every document: files as given, folders through and through in order of the names.
-pub(super) fn collect(paths: &[PathBuf]) -> Result<Vec<Document>, Report> {
+pub(in crate::cli) fn collect(paths: &[PathBuf]) -> Result<Vec<Document>, Report> {
     let mut documents = Vec::new();
     for path in paths {
         if path == Path::new("-") {
@@ -33,6 +33,15 @@ pub(super) fn collect(paths: &[PathBuf]) -> Result<Vec<Document>, Report> {
         return Err(report.hint("documents are files that end in .xml, but not in .reply.xml"));
     }
     Ok(documents)
+}
+
+/// Reads one: a file, or standard input where it is named `-`.
+pub(in crate::cli) fn one(path: &Path) -> Result<Document, Report> {
+    if path == Path::new("-") {
+        standard_input()
+    } else {
+        read(path)
+    }
 }
 
 fn standard_input() -> Result<Document, Report> {

@@ -1,7 +1,7 @@
 //! `gristmill replay`: documents sent as a supervisor would send them, and their replies; with
 //! --expect a regression suite that operators extend by adding files.
 
-mod documents;
+pub(super) mod documents;
 mod target;
 
 use std::time::{Duration, Instant};

@@ -1,0 +1,358 @@
+//! What operators do to jobs, with the built program over an SQLite file and no daemon.
+
+use std::fs;
+use std::path::PathBuf;
+
+use assert_cmd::Command;
+use rusqlite::Connection;
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::rig::documents::{bad_job, document, execute_jobs, num_jobs_wanted};
+
+/// A folder with a configuration over an SQLite file in it, and the commands on it.
+struct Site(TempDir);
+
+impl Site {
+    fn new() -> Self {
+        let site = Self::without_store();
+        site.stdout(&["migrate"]);
+        site
+    }
+
+    fn without_store() -> Self {
+        let folder = TempDir::new().unwrap();
+        let config = format!(
+            "[xmpp]\njid = \"executor@grid.example/panda\"\n\
+             [[supervisor]]\njid = \"supervisor@grid.example\"\nowner = \"prodsys\"\n\
+             [buffer]\nurl = \"sqlite:{}/buffer.db\"\n",
+            folder.path().display()
+        );
+        fs::write(folder.path().join("gristmill.toml"), config).unwrap();
+        Self(folder)
+    }
+
+    /// One with the jobs `1` to `jobs`, under the records of these numbers.
+    fn with_jobs(jobs: usize) -> Self {
+        let site = Self::new();
+        let names: Vec<_> = (1..=jobs).map(|name| name.to_string()).collect();
+        let names: Vec<_> = names.iter().map(String::as_str).collect();
+        let file = site.file("jobs.xml", &execute_jobs("a", &names));
+        site.stdout(&["job", "submit", file.to_str().unwrap()]);
+        site
+    }
+
+    fn file(&self, name: &str, text: &str) -> PathBuf {
+        let file = self.0.path().join(name);
+        fs::write(&file, text).unwrap();
+        file
+    }
+
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::cargo_bin("gristmill").unwrap();
+        command
+            .env_clear()
+            .env("USER", "ada")
+            .args(arguments)
+            .arg("--config")
+            .arg(self.0.path().join("gristmill.toml"));
+        command
+    }
+
+    fn stdout(&self, arguments: &[&str]) -> String {
+        let output = self.command(arguments).assert().success();
+        String::from_utf8(output.get_output().stdout.clone()).unwrap()
+    }
+
+    fn json(&self, arguments: &[&str]) -> Vec<Value> {
+        let text = self.stdout(&[arguments, &["--json"]].concat());
+        text.lines()
+            .map(|line| serde_json::from_str(line).unwrap())
+            .collect()
+    }
+
+    /// What it says where it fails with this code, on both streams.
+    fn failure(&self, arguments: &[&str], code: i32) -> String {
+        let output = self.command(arguments).assert().code(code);
+        let output = output.get_output().clone();
+        String::from_utf8(output.stdout).unwrap() + &String::from_utf8(output.stderr).unwrap()
+    }
+
+    fn sql(&self, sql: &str) {
+        let store = Connection::open(self.0.path().join("buffer.db")).unwrap();
+        store.execute_batch(sql).unwrap();
+    }
+
+    fn state(&self, record: &str) -> String {
+        let shown = self.json(&["job", "show", record]);
+        shown[0]["record"]["state"].as_str().unwrap().to_owned()
+    }
+
+    /// The states of all jobs, oldest first.
+    fn states(&self) -> Vec<String> {
+        let mut jobs = self.json(&["job", "list"]);
+        jobs.reverse();
+        let state = |job: &Value| job["state"].as_str().unwrap().to_owned();
+        jobs.iter().map(state).collect()
+    }
+}
+
+#[test]
+fn jobs_are_submitted_as_if_their_supervisor_had_sent_them() {
+    let site = Site::new();
+    let good = execute_jobs("a", &["5173021", "5173022"]);
+    let file = site.file("good.xml", &good);
+    let good = file.to_str().unwrap();
+    let receipts = site.json(&["job", "submit", good]);
+    let words: Vec<_> = receipts
+        .iter()
+        .map(|receipt| (receipt["result"].as_str().unwrap(), &receipt["recordID"]))
+        .collect();
+    assert_eq!(words, [("stored", &1.into()), ("stored", &2.into())]);
+    let again = site.stdout(&["job", "submit", good, "--owner", "prodsys"]);
+    assert_eq!(
+        again,
+        "5173021#1  duplicate  record 1\n5173022#1  duplicate  record 2\n"
+    );
+    let jobs = site.json(&["job", "list"]);
+    assert!(jobs.iter().all(|job| job["owner"] == "prodsys"));
+}
+
+#[test]
+fn a_bad_job_is_refused_and_the_good_ones_are_stored() {
+    let site = Site::new();
+    let mixed = document("executeJobs", "a", &(bad_job("1") + &bad_job("2")));
+    let mixed = mixed.replacen("<transPath>", "<transPath>run", 1);
+    let file = site.file("mixed.xml", &mixed);
+    let said = site.failure(&["job", "submit", file.to_str().unwrap()], 1);
+    assert!(said.contains("1#1  stored  record 1\n"), "{said}");
+    assert!(
+        said.contains("2#1  refused: missing-field: transPath"),
+        "{said}"
+    );
+    let other = mixed.replace("<taskID>3002</taskID>", "<taskID>3003</taskID>");
+    let file = site.file("other.xml", &other);
+    let said = site.failure(&["job", "submit", file.to_str().unwrap()], 6);
+    assert!(said.contains("1#1  conflict: "), "{said}");
+}
+
+#[test]
+fn what_cannot_be_submitted_says_why() {
+    let site = Site::new();
+    let broken = site.file("broken.xml", "<executeJobs>\n<job jobID='1'>");
+    let said = site.failure(&["job", "submit", broken.to_str().unwrap()], 1);
+    assert!(said.contains("malformed: line 2"), "{said}");
+    let question = site.file("question.xml", &num_jobs_wanted("a"));
+    let said = site.failure(&["job", "submit", question.to_str().unwrap()], 1);
+    assert!(said.contains("not an executeJobs"), "{said}");
+    let said = site.failure(&["job", "submit", "-", "--owner", "nobody"], 2);
+    assert!(said.contains("one of: prodsys"), "{said}");
+    site.failure(&["job", "submit", "/no/such/file"], 5);
+    assert!(site.states().is_empty());
+}
+
+#[test]
+fn a_job_is_held_released_killed_and_run_again() {
+    let site = Site::with_jobs(1);
+    let held = site.stdout(&["job", "hold", "1", "--reason", "new disks"]);
+    assert_eq!(held, "1  held\n");
+    let job = &site.json(&["job", "list", "--state", "held"])[0];
+    let reason = job["reason"].as_str().unwrap();
+    assert!(
+        reason.contains("ada@") && reason.ends_with(": new disks"),
+        "{reason}"
+    );
+    let said = site.failure(&["job", "hold", "1"], 6);
+    assert!(
+        said.contains("1  declined: it is held; hold is for"),
+        "{said}"
+    );
+    for (command, state) in [
+        ("release", "ready"),
+        ("trash", "trashed"),
+        ("restore", "ready"),
+        ("kill", "cancelled"),
+        ("rerun", "ready"),
+    ] {
+        assert_eq!(site.stdout(&["job", command, "1"]), format!("1  {state}\n"));
+        assert_eq!(site.state("1"), state);
+    }
+    let events = site.json(&["job", "events", "1"]);
+    let codes: Vec<_> = events.iter().map(|event| &event["code"]).collect();
+    assert_eq!(
+        codes,
+        [
+            "accepted", "hold", "release", "trash", "restore", "cancel", "rerun"
+        ]
+    );
+    assert!(
+        events[1..]
+            .iter()
+            .all(|event| event["text"].as_str().unwrap().contains("by ada@"))
+    );
+}
+
+#[test]
+fn what_cannot_be_done_is_told_by_the_exit_code() {
+    let site = Site::with_jobs(2);
+    let said = site.failure(&["job", "kill", "1", "99"], 5);
+    assert!(said.contains("1  cancelled\n99  not-found"), "{said}");
+    assert_eq!(
+        site.stdout(&["job", "kill", "1"]),
+        "1  already-finished: it is cancelled\n"
+    );
+    site.sql("UPDATE jobs SET told = 1 WHERE id = 1");
+    let said = site.failure(&["job", "rerun", "1"], 6);
+    assert!(said.contains("--force"), "{said}");
+    assert_eq!(site.stdout(&["job", "rerun", "1", "--force"]), "1  ready\n");
+    site.sql("UPDATE jobs SET state = 'running', holder = 'mill', token = 1 WHERE id = 2");
+    let said = site.stdout(&["job", "kill", "2"]);
+    assert!(said.starts_with("2  kill-requested: "), "{said}");
+    site.failure(&["job", "trash", "2"], 6);
+    assert_eq!(
+        site.stdout(&["job", "trash", "2", "--force"]),
+        "2  trashed\n"
+    );
+}
+
+#[test]
+fn many_jobs_are_changed_only_when_it_is_meant() {
+    let site = Site::with_jobs(4);
+    site.sql("UPDATE jobs SET state = 'succeeded' WHERE id = 4");
+    let said = site.failure(&["job", "hold", "--owner", "prodsys"], 2);
+    assert!(
+        said.contains("hold 3 jobs (3 ready)?") && said.contains("--yes"),
+        "{said}"
+    );
+    assert!(!site.states().contains(&"held".to_owned()));
+
+    let held = site.json(&["job", "hold", "--owner", "prodsys", "--limit", "2", "--yes"]);
+    assert_eq!(held.len(), 2, "{held:?}");
+    site.stdout(&["job", "hold", "--job-id", "1", "--yes"]);
+    assert_eq!(site.states(), ["held", "held", "held", "succeeded"]);
+    assert!(
+        site.stdout(&["job", "hold", "--owner", "prodsys", "--yes"])
+            .is_empty()
+    );
+    assert!(
+        site.stdout(&["job", "kill", "--owner", "nobody", "--yes"])
+            .is_empty()
+    );
+    site.stdout(&["job", "release", "--since", "1h", "--yes"]);
+    site.stdout(&["job", "kill", "--state", "ready", "--yes"]);
+    assert_eq!(site.states()[..3], ["cancelled", "cancelled", "cancelled"]);
+
+    for wrong in [
+        &["job", "kill"][..],
+        &["job", "kill", "1", "--owner", "prodsys"],
+    ] {
+        site.failure(wrong, 2);
+    }
+}
+
+#[test]
+fn every_job_says_what_it_waits_for() {
+    let site = Site::with_jobs(5);
+    let hour_ahead = "(strftime('%s', 'now') + 3600) * 1000000";
+    site.sql(&format!(
+        "UPDATE jobs SET state = 'running', token = 1, holder = 'mill-1' WHERE id = 1;
+         UPDATE jobs SET state = 'scheduled', runs = 1, due_at = {hour_ahead} WHERE id = 2;
+         UPDATE jobs SET state = 'failed', reason = 'exit code 3' WHERE id = 3"
+    ));
+    site.stdout(&["job", "hold", "4", "--reason", "new disks"]);
+    let said = site.json(&["job", "why", "1", "2", "3", "4", "5"]);
+    let why = |index: usize| said[index]["why"].as_str().unwrap();
+    assert!(why(0).contains("it runs with daemon mill-1"), "{said:?}");
+    assert!(why(1).contains("backs off"), "{said:?}");
+    assert!(said[1]["nextAt"].is_string() && said[0]["nextAt"].is_null());
+    assert!(
+        why(2).contains("failed") && why(2).contains("exit code 3"),
+        "{said:?}"
+    );
+    assert!(why(3).contains("new disks"), "{said:?}");
+    assert!(
+        why(4).contains("1 job is in the hands of 1 daemon"),
+        "{said:?}"
+    );
+    let shown = site.stdout(&["job", "why", "--state", "ready"]);
+    assert!(
+        shown.starts_with("record 5 (job 5#1) is ready: "),
+        "{shown}"
+    );
+    site.failure(&["job", "why", "6"], 5);
+}
+
+#[test]
+fn a_daemon_is_drained_and_works_again() {
+    let site = Site::with_jobs(1);
+    let why = |site: &Site| site.stdout(&["job", "why", "1"]);
+    site.stdout(&["drain", "--reason", "new disks"]);
+    let drains = site.json(&["drain", "--list"]);
+    assert_eq!(drains[0]["daemon"], "executor@grid.example/panda");
+    assert_eq!(drains[0]["reason"], "new disks");
+    assert!(drains[0]["by"].as_str().unwrap().starts_with("ada@"));
+    assert!(why(&site).contains("new disks"));
+
+    site.stdout(&["drain", "--all"]);
+    let still = site.json(&["undrain"]);
+    assert_eq!((still.len(), &still[0]["daemon"]), (1, &Value::Null));
+    assert!(why(&site).contains("undrain --all"));
+    assert!(site.json(&["undrain", "--all"]).is_empty());
+    assert!(site.stdout(&["drain", "--list"]).is_empty());
+    assert!(!why(&site).contains("drain"));
+}
+
+#[test]
+fn what_ended_long_ago_is_purged_and_its_name_stays() {
+    let site = Site::with_jobs(450);
+    let old = "(strftime('%s', 'now') - 40 * 86400) * 1000000";
+    site.sql(&format!(
+        "UPDATE jobs SET since = {old} WHERE id <= 440;
+         UPDATE jobs SET state = 'succeeded' WHERE id <= 430;
+         UPDATE jobs SET state = 'failed' WHERE id BETWEEN 421 AND 430 OR id > 445"
+    ));
+    let purge = |arguments: &[&str]| {
+        let command = [&["purge", "--older-than", "30d"], arguments].concat();
+        let said = site.json(&command)[0].clone();
+        (
+            said["due"].as_u64().unwrap(),
+            said["purged"].as_u64().unwrap(),
+        )
+    };
+    assert_eq!(purge(&["--dry-run"]), (430, 0));
+    assert_eq!(purge(&["--state", "failed"]), (10, 10));
+    assert_eq!(purge(&[]), (420, 420));
+    assert_eq!(purge(&[]), (0, 0));
+
+    let shown = site.stdout(&["job", "show", "1"]);
+    assert!(
+        shown.contains("succeeded") && shown.contains("has been purged"),
+        "{shown}"
+    );
+    let file = site.0.path().join("jobs.xml");
+    let again = site.json(&["job", "submit", file.to_str().unwrap()]);
+    assert!(again.iter().all(|receipt| receipt["result"] == "duplicate"));
+    let said = site.failure(&["job", "rerun", "1"], 6);
+    assert!(said.contains("purged"), "{said}");
+    assert!(site.stdout(&["job", "show", "446"]).contains("<jobName>"));
+    site.failure(&["purge", "--older-than", "30d", "--state", "running"], 2);
+    site.failure(&["purge"], 2);
+}
+
+#[test]
+fn without_a_store_nothing_is_done() {
+    let site = Site::without_store();
+    let file = site.file("jobs.xml", &execute_jobs("a", &["1"]));
+    let commands: [&[&str]; 6] = [
+        &["job", "kill", "1"],
+        &["job", "why", "1"],
+        &["job", "submit", file.to_str().unwrap()],
+        &["drain"],
+        &["undrain"],
+        &["purge", "--older-than", "30d"],
+    ];
+    for command in commands {
+        let said = site.failure(command, 4);
+        assert!(said.contains("buffer.db"), "{said}");
+    }
+}
