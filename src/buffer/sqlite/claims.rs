@@ -82,14 +82,14 @@ fn claim(connection: &Connection, request: &ClaimRequest) -> rusqlite::Result<Ve
     Ok(claimed)
 }
 
+const DUE_QUERY: &str = "SELECT id, state, held_from FROM jobs
+     WHERE due_at IS NOT NULL AND (due_at <= ?1 OR since > ?1)
+       AND state IN ('ready', 'scheduled') LIMIT ?2";
+
 /// A row that was written in the future was written under another clock; whatever it waits for
 /// by its own clock, it has waited.
 fn due(connection: &Connection, request: &ClaimRequest) -> rusqlite::Result<Vec<DueRow>> {
-    let mut find = connection.prepare_cached(
-        "SELECT id, state, held_from FROM jobs
-         WHERE due_at IS NOT NULL AND (due_at <= ?1 OR since > ?1)
-           AND state IN ('ready', 'scheduled') LIMIT ?2",
-    )?;
+    let mut find = connection.prepare_cached(DUE_QUERY)?;
     let now = request.now.as_microsecond();
     let rows = find.query_map(params![now, DUE_AT_ONCE], |row| {
         Ok((
@@ -102,7 +102,7 @@ fn due(connection: &Connection, request: &ClaimRequest) -> rusqlite::Result<Vec<
 }
 
 /// Walks the index `jobs_by_claim`, which has the right order.
-pub(super) fn ready_query() -> String {
+fn ready_query() -> String {
     format!(
         "SELECT {READY_COLUMNS} FROM jobs WHERE state = 'ready' AND due_at IS NULL
          ORDER BY priority_neg, id LIMIT ?"
@@ -216,17 +216,22 @@ fn keep(connection: &Connection, report: &ProgressReport) -> rusqlite::Result<bo
     Ok(true)
 }
 
+fn held_query() -> String {
+    format!("SELECT {STANDING_COLUMNS} FROM jobs WHERE state IN ('claimed', 'running')")
+}
+
 /// The claims that are held.
 fn held(connection: &Connection) -> rusqlite::Result<Vec<StandingRow>> {
-    let query =
-        format!("SELECT {STANDING_COLUMNS} FROM jobs WHERE state IN ('claimed', 'running')");
-    let mut find = connection.prepare_cached(&query)?;
+    let mut find = connection.prepare_cached(&held_query())?;
     find.query_map([], standing_row)?.collect()
 }
 
 fn leases(connection: &Connection) -> rusqlite::Result<Vec<Lease>> {
     Ok(settling::leases(&held(connection)?))
 }
+
+const NEXT_DUE_QUERY: &str = "SELECT due_at FROM jobs
+     WHERE due_at IS NOT NULL AND state IN ('ready', 'scheduled') ORDER BY due_at LIMIT 1";
 
 fn orders(
     connection: &Connection,
@@ -240,11 +245,7 @@ fn orders(
         .prepare_cached("SELECT 1 FROM drains WHERE daemon IN ('', ?)")?
         .exists([daemon])?;
     let next_due: Option<i64> = connection
-        .prepare_cached(
-            "SELECT due_at FROM jobs
-             WHERE due_at IS NOT NULL AND state IN ('ready', 'scheduled')
-             ORDER BY due_at LIMIT 1",
-        )?
+        .prepare_cached(NEXT_DUE_QUERY)?
         .query_row([], |row| row.get(0))
         .optional()?;
     Ok(Orders {
@@ -252,4 +253,44 @@ fn orders(
         next_due: next_due.and_then(|at| jiff::Timestamp::from_microsecond(at).ok()),
         ..settling::orders(&held, claims)
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::buffer::row::unfinished_states;
+
+    fn plan(connection: &Connection, query: &str) -> String {
+        let mut explain = connection
+            .prepare(&format!("EXPLAIN QUERY PLAN {query}"))
+            .unwrap();
+        let steps = explain.raw_query().mapped(|row| row.get(3));
+        let steps: Vec<String> = steps.map(Result::unwrap).collect();
+        steps.join("; ")
+    }
+
+    /// What is asked several times a second reads no more rows than it answers with.
+    #[test]
+    fn indexes_serve_what_is_asked_often() {
+        let mut connection = Connection::open_in_memory().unwrap();
+        crate::buffer::migrate::sqlite()
+            .run(&mut connection)
+            .unwrap();
+        let ready = plan(&connection, &ready_query());
+        assert!(ready.contains("INDEX jobs_by_claim (state=?)"), "{ready}");
+        assert!(!ready.contains("TEMP B-TREE"), "{ready}");
+        let due = plan(&connection, DUE_QUERY);
+        assert!(due.contains("INDEX jobs_by_due"), "{due}");
+        let next = plan(&connection, NEXT_DUE_QUERY);
+        assert!(next.contains("INDEX jobs_by_due"), "{next}");
+        assert!(!next.contains("TEMP B-TREE"), "{next}");
+        let held = plan(&connection, &held_query());
+        assert!(held.contains("INDEX jobs_by_claim (state=?)"), "{held}");
+        let owners = format!(
+            "SELECT owner, COUNT(*) FROM jobs WHERE state IN ({}) GROUP BY owner",
+            unfinished_states()
+        );
+        let owners = plan(&connection, &owners);
+        assert!(owners.contains("INDEX jobs_by_claim (state=?)"), "{owners}");
+    }
 }

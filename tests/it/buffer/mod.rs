@@ -5,6 +5,7 @@ mod gate;
 mod keeping;
 mod killing;
 mod looking;
+mod mill;
 mod mysql;
 mod noticing;
 mod operators;

@@ -1,0 +1,58 @@
+//! Daemons that claim nothing new.
+
+use gristmill::buffer::{Drain, Note};
+
+use super::{Mill, holder};
+use crate::buffer::write::{NOW, at};
+
+fn drain(daemon: Option<&str>, on: bool) -> Drain {
+    Drain {
+        daemon: daemon.map(str::to_owned),
+        on,
+        note: Note {
+            who: "ada".to_owned(),
+            reason: Some("a new disk".to_owned()),
+        },
+        since: at(NOW),
+    }
+}
+
+async fn drains(mill: &Mill, daemon: &str) -> bool {
+    let orders = mill.claims.orders(&holder(), daemon, &[]).await;
+    orders.unwrap().drain
+}
+
+pub async fn a_daemon_hears_that_it_drains(mill: &Mill) {
+    let set = |daemon, on| async move {
+        let drain = drain(daemon, on);
+        mill.operations.set_drain(drain).await.unwrap();
+    };
+    assert!(!drains(mill, "a@x/1").await);
+    set(Some("a@x/1"), true).await;
+    assert!(drains(mill, "a@x/1").await);
+    assert!(!drains(mill, "A@x/1").await);
+    set(None, true).await;
+    assert!(drains(mill, "b@x/1").await);
+    set(Some("a@x/1"), false).await;
+    set(Some("a@x/1"), false).await;
+    assert!(drains(mill, "a@x/1").await);
+    set(None, false).await;
+    assert!(!drains(mill, "a@x/1").await && !drains(mill, "b@x/1").await);
+}
+
+pub async fn drains_are_listed(mill: &Mill) {
+    assert!(mill.operations.drains().await.unwrap().is_empty());
+    let (all, one) = (drain(None, true), drain(Some("a@x/1"), true));
+    let anew = Drain {
+        note: Note {
+            who: "eve".to_owned(),
+            reason: None,
+        },
+        since: at(NOW + 1),
+        ..one.clone()
+    };
+    for drain in [&one, &all, &anew] {
+        mill.operations.set_drain(drain.clone()).await.unwrap();
+    }
+    assert_eq!(mill.operations.drains().await.unwrap(), [all, anew]);
+}
