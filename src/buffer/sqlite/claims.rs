@@ -82,7 +82,8 @@ fn claim(connection: &Connection, request: &ClaimRequest) -> rusqlite::Result<Ve
     Ok(claimed)
 }
 
-const DUE_QUERY: &str = "SELECT id, state, held_from FROM jobs
+/// Without INDEXED BY all ready jobs would be read.
+const DUE_QUERY: &str = "SELECT id, state, held_from FROM jobs INDEXED BY jobs_by_due
      WHERE due_at IS NOT NULL AND (due_at <= ?1 OR since > ?1)
        AND state IN ('ready', 'scheduled') LIMIT ?2";
 
@@ -230,7 +231,7 @@ fn leases(connection: &Connection) -> rusqlite::Result<Vec<Lease>> {
     Ok(settling::leases(&held(connection)?))
 }
 
-const NEXT_DUE_QUERY: &str = "SELECT due_at FROM jobs
+const NEXT_DUE_QUERY: &str = "SELECT due_at FROM jobs INDEXED BY jobs_by_due
      WHERE due_at IS NOT NULL AND state IN ('ready', 'scheduled') ORDER BY due_at LIMIT 1";
 
 fn orders(

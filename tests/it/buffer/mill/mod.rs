@@ -8,6 +8,7 @@ mod ordering;
 mod purging;
 mod reporting;
 mod settling;
+mod telling;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,7 +16,7 @@ use std::time::Duration;
 use futures::future::BoxFuture;
 use gristmill::buffer::{
     AdvanceRequest, Advanced, Change, ClaimRequest, Claimed, Claims, Holder, Lookup, NewJob,
-    Operations, Options, SqliteBuffer, StoreUrl, TaskBuffer,
+    Notices, Operations, Options, SqliteBuffer, StoreUrl, TaskBuffer,
 };
 use gristmill::job::policy::Backoff;
 use gristmill::job::{
@@ -31,6 +32,7 @@ pub struct Mill {
     pub buffer: Arc<dyn TaskBuffer>,
     pub claims: Arc<dyn Claims>,
     pub operations: Arc<dyn Operations>,
+    pub notices: Arc<dyn Notices>,
 }
 
 type Case = for<'a> fn(&'a Mill) -> BoxFuture<'a, ()>;
@@ -65,6 +67,7 @@ pub const CASES: &[(&str, Case)] = cases! {
         what_was_told_is_undone_by_force_only a_trashed_run_is_stale
         what_is_asked_twice_is_done_once;
     draining: a_daemon_hears_that_it_drains drains_are_listed;
+    telling: whoever_listens_hears_of_new_words;
     purging: a_purge_keeps_names_and_final_words what_is_purged_is_still_a_duplicate
         only_what_ended_long_ago_is_purged a_purge_goes_by_lots what_is_purged_does_not_run_again;
 };
@@ -73,14 +76,15 @@ impl Mill {
     /// All faces of one store.
     pub fn of<S>(place: Place, store: S) -> Self
     where
-        S: TaskBuffer + Claims + Operations + 'static,
+        S: TaskBuffer + Claims + Operations + Notices + 'static,
     {
         let store = Arc::new(store);
         Self {
             place,
             buffer: store.clone(),
             claims: store.clone(),
-            operations: store,
+            operations: store.clone(),
+            notices: store,
         }
     }
 
