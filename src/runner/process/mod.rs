@@ -2,9 +2,11 @@
 //! daemon may die and find both again.
 
 mod launch;
+mod news;
 mod orphans;
 mod outputs;
 mod program;
+mod remove;
 mod report;
 mod settings;
 mod shared;
@@ -20,6 +22,7 @@ use async_trait::async_trait;
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
+pub use super::wrapper::Limits;
 use super::{News, RunError, RunState, Runner};
 use crate::job::policy::Clock;
 use crate::job::{RunKey, RunOrder, RunReport};
@@ -115,8 +118,8 @@ impl Runner for ProcessRunner {
         self.aside(move |shared| shared.collect(run)).await
     }
 
-    async fn news(&self, _run: RunKey, _heard: Option<u64>) -> Result<News, RunError> {
-        Ok(News::default())
+    async fn news(&self, run: RunKey, heard: Option<u64>) -> Result<News, RunError> {
+        self.aside(move |shared| shared.news(run, heard)).await
     }
 
     async fn runs(&self) -> Result<Vec<RunKey>, RunError> {

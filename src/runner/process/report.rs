@@ -3,11 +3,16 @@
 use std::io;
 use std::path::Path;
 
+use bytesize::ByteSize;
 use jiff::Timestamp;
+use rustix::process::Signal;
 
 use super::super::wrapper::{Cause, End, Exit, Start, Trace};
 use super::{Settings, outputs};
 use crate::job::{RunFault, RunReport, Verdict};
+
+/// What shells add to the number of the signal that ended a command.
+const SHELL_SIGNAL: i32 = 128;
 
 /// A run's report, from its trace and its folder. `now` is when a run ended that nobody saw end.
 pub(super) fn report(
@@ -49,8 +54,11 @@ fn ended(
 ) -> io::Result<RunReport> {
     let (outputs, missing) = outputs::gather(work, outputs)?;
     let (verdict, fault) = match exit.cause {
-        Some(cause) => ended_by_us(cause, settings),
-        None => match ended_by_itself(exit.end, settings) {
+        Some(cause) => {
+            let (verdict, fault) = ended_by_us(cause, settings);
+            (verdict, Some(fault))
+        }
+        None => match ended_by_itself(exit, settings) {
             None if missing.is_empty() => (Verdict::Succeeded, None),
             None => {
                 let text = format!("declared outputs are missing: {}", missing.join(", "));
@@ -74,44 +82,77 @@ fn ended(
     })
 }
 
-fn ended_by_us(cause: Cause, settings: &Settings) -> (Verdict, Option<RunFault>) {
+fn ended_by_us(cause: Cause, settings: &Settings) -> (Verdict, RunFault) {
+    let limits = &settings.limits;
+    let size = |bytes| ByteSize(bytes).display().iec();
     let (verdict, code, text) = match cause {
-        Cause::Stop => (
-            Verdict::Stopped,
-            "stopped",
-            "it was told to stop".to_owned(),
-        ),
+        Cause::Stop => (Verdict::Stopped, "stopped", "it was told to stop".into()),
         Cause::Lease => {
-            let text = "its lease was not renewed in time".to_owned();
+            let text = "its lease was not renewed in time".into();
             (Verdict::Lost, "lease-lapsed", text)
         }
         Cause::WallTime => {
             let text = format!("it took longer than {:?}", settings.timeout);
             (Verdict::TimedOut, "wall-time", text)
         }
+        Cause::CpuTime => {
+            let text = format!("it used more CPU time than {:?}", limits.cpu_time);
+            (Verdict::Failed, "cpu-limit", text)
+        }
+        Cause::Memory => {
+            let text = format!("it used more memory than {}", size(limits.memory));
+            (Verdict::Failed, "memory-limit", text)
+        }
+        Cause::Processes => {
+            let text = format!(
+                "it had more processes and threads than {}",
+                limits.processes
+            );
+            (Verdict::Failed, "process-limit", text)
+        }
+        Cause::Output => {
+            let most = size(limits.output_size);
+            let text = format!("it wrote more than {most} to an output; the rest was cut off");
+            (Verdict::Failed, "output-limit", text)
+        }
+        Cause::Folder => {
+            let text = format!("its folder took more than {}", size(limits.folder_size));
+            (Verdict::Failed, "folder-limit", text)
+        }
     };
-    (verdict, Some(fault(code, text)))
+    (verdict, fault(code, text))
 }
 
 /// `None`: well.
-fn ended_by_itself(end: End, settings: &Settings) -> Option<(Verdict, RunFault)> {
-    match end {
-        End::Code(0) => None,
-        End::Code(code) => {
-            let retry = settings.retry_exit_codes.contains(&code);
-            let verdict = if retry {
-                Verdict::FailedForNow
-            } else {
-                Verdict::Failed
-            };
+fn ended_by_itself(exit: &Exit, settings: &Settings) -> Option<(Verdict, RunFault)> {
+    let limits = &settings.limits;
+    let end = match exit.end {
+        End::Code(0) => return None,
+        End::Code(code) if settings.retry_exit_codes.contains(&code) => {
             let text = format!("transformation ended with exit code {code}");
-            Some((verdict, fault("exit-status", text)))
+            return Some((Verdict::FailedForNow, fault("exit-status", text)));
         }
-        End::Signal(signal) => {
-            let text = format!("transformation was ended by signal {signal}");
-            Some((Verdict::Failed, fault("killed-by-signal", text)))
-        }
-    }
+        End::Code(code) => format!("transformation ended with exit code {code}"),
+        End::Signal(signal) => format!("transformation was ended by signal {signal}"),
+    };
+    // A shell's exit code tells of the signal that ended its command.
+    let is = |signal: Signal| {
+        let number = signal.as_raw();
+        exit.end == End::Signal(number) || exit.end == End::Code(SHELL_SIGNAL + number)
+    };
+    let code = if is(Signal::XFSZ) {
+        "file-size-limit"
+    } else if is(Signal::XCPU) {
+        "cpu-limit"
+    } else if exit.peak_memory > limits.memory / 10 * 9 {
+        // The kernel gave it no more, and that is why it ended.
+        "memory-limit"
+    } else if matches!(exit.end, End::Signal(_)) {
+        "killed-by-signal"
+    } else {
+        "exit-status"
+    };
+    Some((Verdict::Failed, fault(code, end)))
 }
 
 fn fault(code: &str, text: impl Into<String>) -> RunFault {

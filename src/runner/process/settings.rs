@@ -3,6 +3,8 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::Limits;
+
 /// What a [`super::ProcessRunner`] is opened with.
 #[derive(Clone, Debug)]
 pub struct Settings {
@@ -20,6 +22,8 @@ pub struct Settings {
     pub keep_work: KeepWork,
     /// Exit codes after which another run may do better.
     pub retry_exit_codes: Vec<i32>,
+    /// What a run may use.
+    pub limits: Limits,
 }
 
 /// Whose folder is kept when a run is forgotten.

@@ -12,12 +12,12 @@ use std::time::Duration;
 
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
-use super::super::wrapper::folder::{OUTPUTS, WORK};
+use super::super::wrapper::folder::{HEARD, OUTPUTS, PROGRESS, WORK};
 use super::super::wrapper::{Brief, Control, Journal, Moment, Trace, since_boot};
-use super::super::{RunError, RunState};
+use super::super::{News, RunError, RunState};
 use super::program::Program;
 use super::work_dir::WorkDir;
-use super::{OpenError, Settings, launch, orphans, report, transient};
+use super::{OpenError, Settings, launch, news, orphans, remove, report, transient};
 use crate::job::policy::Clock;
 use crate::job::{RunKey, RunOrder, RunReport};
 
@@ -93,7 +93,7 @@ impl Shared {
         let started = self.start_new(order, &program, &folder);
         if !matches!(started, Ok(()) | Err(RunError::InDoubt(_))) {
             self.wrappers().remove(&order.key);
-            let _ = fs::remove_dir_all(&folder);
+            let _ = remove::remove(&folder);
         }
         started
     }
@@ -102,10 +102,10 @@ impl Shared {
     fn was_started(&self, folder: &Path) -> Result<bool, RunError> {
         match self.trace(folder)? {
             Trace::Alive(_) | Trace::Ended(..) => Ok(true),
-            Trace::Never => match fs::remove_dir_all(folder) {
-                Err(error) if error.kind() != io::ErrorKind::NotFound => Err(transient(&error)),
-                _ => Ok(false),
-            },
+            Trace::Never => {
+                remove::remove(folder).map_err(|error| transient(&error))?;
+                Ok(false)
+            }
         }
     }
 
@@ -126,6 +126,7 @@ impl Shared {
             stderr: program.stderr.clone(),
             timeout: self.settings.timeout,
             grace: self.settings.grace,
+            limits: self.settings.limits,
         };
         let mut child = launch::summon(&self.settings, order, program, &brief, folder)?;
         let heard = launch::hear(&mut child);
@@ -221,14 +222,34 @@ impl Shared {
         if let Some(Wrapper::Child(mut child)) = self.wrappers().remove(&run) {
             let _ = child.wait();
         }
-        let forgotten = if self.settings.keep_work.keeps(failed) {
-            fs::rename(&folder, self.work_dir.kept(run))
-        } else {
-            fs::remove_dir_all(&folder)
+        let kept = self.settings.keep_work.keeps(failed);
+        let forgotten = self.work_dir.forget(run, kept);
+        forgotten.map_err(|error| transient(&error))
+    }
+
+    pub(super) fn news(&self, run: RunKey, heard: Option<u64>) -> Result<News, RunError> {
+        let folder = self.work_dir.run(run);
+        let read = || {
+            // Before the file is read: what ended then has written everything.
+            let ended = !matches!(self.trace(&folder), Ok(Trace::Alive(_)));
+            let kept = folder.join(HEARD);
+            let heard = match heard {
+                Some(heard) => fs::write(&kept, heard.to_string()).map(|()| heard)?,
+                None => match fs::read_to_string(&kept) {
+                    Err(error) if error.kind() == io::ErrorKind::NotFound => 0,
+                    text => text?.parse().map_err(io::Error::other)?,
+                },
+            };
+            let file = fs::File::open(folder.join(PROGRESS))?;
+            news::read(&file, heard, ended, self.clock.now())
         };
-        match forgotten {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(transient(&error)),
-            _ => Ok(()),
+        match read() {
+            // It never started, or was forgotten.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(News {
+                heard: heard.unwrap_or(0),
+                ..News::default()
+            }),
+            news => news.map_err(|error| transient(&error)),
         }
     }
 

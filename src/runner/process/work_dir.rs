@@ -8,7 +8,7 @@ use std::time::Duration;
 use rustix::fs::{FlockOperation, flock};
 use rustix::io::Errno;
 
-use super::OpenError;
+use super::{OpenError, remove};
 use crate::job::{RecordId, RunKey, Token};
 
 /// The file that names the holder of the claims, locked by the daemon that uses the folder.
@@ -17,6 +17,8 @@ const HOLDER: &str = "holder";
 const RUNS: &str = "runs";
 /// The folders that somebody may want to look at.
 const KEPT: &str = "kept";
+/// The folders that are being removed, so that no run is ever half there.
+const REMOVED: &str = "removed";
 /// The longest part of a holder's name that says on which machine it is, in bytes.
 const MAX_HOST_BYTES: usize = 64;
 /// How long to wait for the folder: a daemon that was killed while it started a process holds it
@@ -35,7 +37,7 @@ pub(super) struct WorkDir {
 impl WorkDir {
     pub(super) fn open(path: &Path) -> Result<Self, OpenError> {
         let failed = |path: PathBuf| move |source| OpenError::Folder { path, source };
-        for folder in [path.join(RUNS), path.join(KEPT)] {
+        for folder in [RUNS, KEPT, REMOVED].map(|name| path.join(name)) {
             fs::create_dir_all(&folder).map_err(failed(folder.clone()))?;
         }
         let path = fs::canonicalize(path).map_err(failed(path.to_owned()))?;
@@ -47,6 +49,10 @@ impl WorkDir {
             return Err(OpenError::InUse { path });
         }
         let holder = holder(&mut file).map_err(failed(name))?;
+        let removed = path.join(REMOVED);
+        remove::remove(&removed)
+            .and_then(|()| fs::create_dir(&removed))
+            .map_err(failed(removed))?;
         Ok(Self {
             path,
             holder,
@@ -64,9 +70,15 @@ impl WorkDir {
         self.path.join(RUNS).join(run.to_string())
     }
 
-    /// The folder of a forgotten run.
-    pub(super) fn kept(&self, run: RunKey) -> PathBuf {
-        self.path.join(KEPT).join(run.to_string())
+    /// Puts the folder of a run away; one that is not there is no error.
+    pub(super) fn forget(&self, run: RunKey, keep: bool) -> io::Result<()> {
+        let away = self.path.join(if keep { KEPT } else { REMOVED });
+        let away = away.join(run.to_string());
+        match fs::rename(self.run(run), &away) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            Ok(()) if !keep => remove::remove(&away),
+            moved => moved,
+        }
     }
 
     /// Every run that has a folder.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::Moment;
+use super::{Limits, Moment};
 
 /// What the daemon tells the wrapper, beside the program and its arguments.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -22,6 +22,8 @@ pub struct Brief {
     pub timeout: Duration,
     /// How long the program may take to end when it is asked to.
     pub grace: Duration,
+    /// What it may use.
+    pub limits: Limits,
 }
 
 /// The wrapper's one line for the daemon.

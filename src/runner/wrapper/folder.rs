@@ -8,6 +8,8 @@ pub const JOURNAL: &str = "journal";
 pub const CONTROL: &str = "control";
 /// What the program says of itself.
 pub const PROGRESS: &str = "progress";
+/// How much of that was heard and kept.
+pub const HEARD: &str = "heard";
 /// The names of the files that it must leave behind; missing if there are none.
 pub const OUTPUTS: &str = "outputs";
 /// The program's own folder.

@@ -79,6 +79,16 @@ pub enum Cause {
     Lease,
     /// It took too long.
     WallTime,
+    /// It used too much CPU time.
+    CpuTime,
+    /// It used too much memory.
+    Memory,
+    /// It had too many processes and threads.
+    Processes,
+    /// It wrote too much to standard output, standard error, or of its progress.
+    Output,
+    /// Its folder took too much.
+    Folder,
 }
 
 /// Where a run stands, by its journal.
@@ -148,6 +158,11 @@ impl Journal {
     /// Takes everything back.
     pub fn clear(&self) -> io::Result<()> {
         self.0.set_len(0)
+    }
+
+    /// Another hand on the same file.
+    pub fn try_clone(&self) -> io::Result<Self> {
+        self.0.try_clone().map(Self)
     }
 
     /// Makes sure that its lines outlive a crash of the machine.

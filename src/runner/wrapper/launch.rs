@@ -28,8 +28,16 @@ const HOPELESS: [Errno; 6] = [
     Errno::LOOP,
 ];
 
-/// Starts the program in its folder and in a group of its own.
-pub fn launch(brief: &Brief, program: &OsStr, arguments: &[OsString]) -> Result<Pid, Refusal> {
+/// A program that was started.
+pub struct Launched {
+    /// Its process, and its group.
+    pub program: Pid,
+    /// What it writes to without opening it.
+    pub outputs: Vec<File>,
+}
+
+/// Starts the program in its folder, in a group of its own, and under its limits.
+pub fn launch(brief: &Brief, program: &OsStr, arguments: &[OsString]) -> Result<Launched, Refusal> {
     let work = Path::new(WORK);
     let open = |path: &Path| open(path).map_err(|error| Refusal::failed("an output file", error));
     let stdout = open(&work.join(&brief.stdout))?;
@@ -37,20 +45,33 @@ pub fn launch(brief: &Brief, program: &OsStr, arguments: &[OsString]) -> Result<
     let progress = open(Path::new(PROGRESS))?;
     fcntl_setfd(&progress, FdFlags::empty())
         .map_err(|error| Refusal::failed("the progress file", error))?;
+    let copy = |file: &File| {
+        file.try_clone()
+            .map_err(|error| Refusal::failed("an output file", error))
+    };
+    let for_program = (copy(&stdout)?, copy(&stderr)?);
+    brief
+        .limits
+        .take_on()
+        .map_err(|error| Refusal::failed("the limits", error))?;
     let child = Command::new(program)
         .args(arguments)
         .env(PROGRESS_FD, progress.as_raw_fd().to_string())
         .current_dir(work)
         .stdin(Stdio::inherit())
-        .stdout(stdout)
-        .stderr(stderr)
+        .stdout(for_program.0)
+        .stderr(for_program.1)
         .process_group(0)
         .spawn()
         .map_err(|error| refusal(program, &error))?;
-    i32::try_from(child.id())
-        .ok()
-        .and_then(Pid::from_raw)
-        .ok_or_else(|| Refusal::Transient("the program has no process".to_owned()))
+    let program = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
+    let program =
+        program.ok_or_else(|| Refusal::Transient("the program has no process".to_owned()))?;
+    brief.limits.put_on(program);
+    Ok(Launched {
+        program,
+        outputs: vec![stdout, stderr, progress],
+    })
 }
 
 /// Written at its end only, so that what it holds can be cut off.

@@ -5,8 +5,11 @@ mod boot;
 mod brief;
 mod control;
 pub(super) mod folder;
+mod folder_size;
 mod journal;
 mod launch;
+mod limits;
+mod meter;
 mod tree;
 mod watch;
 
@@ -22,6 +25,7 @@ pub(super) use brief::{Brief, Refusal, Word};
 pub(super) use control::Control;
 use journal::Entry;
 pub(super) use journal::{Cause, End, Exit, Journal, Start, Trace};
+pub use limits::Limits;
 use watch::Watch;
 
 /// The first argument that makes our program a wrapper.
@@ -90,7 +94,7 @@ fn begin(summons: &Summons) -> Result<Watch, Refusal> {
     };
     journal.append(&Entry::Start(start)).map_err(refuse)?;
     match launch::launch(&brief, &summons.program, &summons.arguments) {
-        Ok(program) => Ok(Watch::new(brief, now, journal, control, program)),
+        Ok(launched) => Ok(Watch::new(brief, now, journal, control, launched)),
         Err(refusal) => {
             journal.clear().map_err(refuse)?;
             Err(refusal)

@@ -40,18 +40,21 @@ impl Tree {
         }
     }
 
-    /// Sends a signal to the program's group and to every process that left it. What is being
-    /// born just now may be missed outside of the group: repeat it until nothing lives.
-    pub fn signal(&self, signal: Signal) {
-        // What has gone by itself needs no signal.
-        if self.end.is_none() || process::test_kill_process_group(self.program).is_ok() {
+    /// Sends a signal to the program's group and to every process that left it; returns how many
+    /// processes there were. What is being born just now may be missed outside of the group:
+    /// repeat it until nothing lives.
+    pub fn signal(&self, signal: Signal) -> usize {
+        // As long as the program was not buried, its number is its group's and nobody else's.
+        if self.end.is_none() {
             let _ = process::kill_process_group(self.program, signal);
         }
-        for pid in descendants() {
-            if process::getpgid(Some(pid)) != Ok(self.program) {
-                let _ = process::kill_process(pid, signal);
+        let processes = descendants(usize::MAX);
+        for pid in &processes {
+            if self.end.is_some() || process::getpgid(Some(*pid)) != Ok(self.program) {
+                let _ = process::kill_process(*pid, signal);
             }
         }
+        processes.len()
     }
 }
 
@@ -60,8 +63,8 @@ fn end_of(status: WaitStatus) -> Option<End> {
     status.exit_status().map(End::Code).or_else(signal)
 }
 
-/// Every living process below this one.
-pub fn descendants() -> Vec<Pid> {
+/// The living processes below this one; not many more than `most`.
+pub fn descendants(most: usize) -> Vec<Pid> {
     let mut found = Vec::new();
     let mut seen = HashSet::new();
     let mut parents = vec![process::getpid()];
@@ -71,6 +74,9 @@ pub fn descendants() -> Vec<Pid> {
                 found.push(child);
                 parents.push(child);
             }
+        }
+        if found.len() > most {
+            break;
         }
     }
     found

@@ -3,25 +3,30 @@
 use std::fs::File;
 use std::io;
 use std::os::fd::OwnedFd;
+use std::thread::{Builder, JoinHandle};
 use std::time::Duration;
 
-use nix::sys::resource::{UsageWho, getrusage};
-use nix::sys::time::TimeVal;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open};
+use rustix::process::{PidfdFlags, Signal, pidfd_open};
 
 use super::control::Control;
 use super::journal::{Cause, Entry, Exit, Journal};
+use super::launch::Launched;
+use super::meter::Meter;
 use super::tree::Tree;
 use super::{Brief, End, since_boot};
 
-/// How often the wrapper looks at what it must not miss.
+/// How often the wrapper looks at what the daemon wants.
 const TICK: Duration = Duration::from_millis(200);
 /// A run that ends within this is written down once, with start and end.
 const SHORT: Duration = Duration::from_millis(50);
 /// The shortest and longest wait for processes that nobody tells the end of.
 const SHORTEST_WAIT: Duration = Duration::from_millis(1);
 const LONGEST_WAIT: Duration = Duration::from_millis(20);
+/// Enough for a thread that only waits for the disk.
+const THREAD_STACK_BYTES: usize = 64 * 1024;
+/// What is killed and has more processes than these may grow faster than it is killed.
+const FEW: usize = 8;
 
 /// A run whose program was started.
 pub struct Watch {
@@ -30,12 +35,13 @@ pub struct Watch {
     journal: Journal,
     control: Control,
     tree: Tree,
+    meter: Meter,
     /// Becomes readable when the program ends; `None`: the machine is short of descriptors.
     program: Option<OwnedFd>,
     cause: Option<Cause>,
     stage: Stage,
-    /// Whether the start outlives a crash of the machine.
-    synced: bool,
+    /// Has the start outlive a crash of the machine; `None`: not begun.
+    keeping: Option<JoinHandle<io::Result<()>>>,
 }
 
 /// How far a run is from its end.
@@ -56,18 +62,19 @@ impl Watch {
         started: Duration,
         journal: Journal,
         control: Control,
-        program: Pid,
+        launched: Launched,
     ) -> Self {
         Self {
+            meter: Meter::new(brief.limits, launched.outputs),
+            tree: Tree::of(launched.program),
+            program: pidfd_open(launched.program, PidfdFlags::empty()).ok(),
             brief,
             started,
             journal,
             control,
-            tree: Tree::of(program),
-            program: pidfd_open(program, PidfdFlags::empty()).ok(),
             cause: None,
             stage: Stage::Running,
-            synced: false,
+            keeping: None,
         }
     }
 
@@ -77,17 +84,23 @@ impl Watch {
         while self.tree.reap() {
             let now = since_boot();
             self.decide(now);
-            if self.stage == Stage::Forced {
-                self.tree.signal(Signal::KILL);
+            if self.stage == Stage::Forced && self.tree.signal(Signal::KILL) > FEW {
+                // Who forks without end must not gain ground.
+                pause = SHORTEST_WAIT;
             }
-            if !self.synced && now.saturating_sub(self.started) >= SHORT {
-                // At the end it is tried again.
-                let _ = self.sync();
+            if self.keeping.is_none() && now.saturating_sub(self.started) >= SHORT {
+                self.keeping = self.keep_start();
             }
             self.wait(now, &mut pause);
         }
+        // What cannot be cut off stays.
+        let _ = self.meter.cut();
         self.journal.append(&Entry::Exit(self.exit()))?;
-        self.sync()
+        let kept = self.keeping.take().map(JoinHandle::join);
+        if !matches!(kept, Some(Ok(Ok(())))) {
+            sync_names()?;
+        }
+        self.journal.sync()
     }
 
     /// Whether it is time to end the run.
@@ -97,17 +110,26 @@ impl Watch {
                 // What the program leaves behind has no work to do any more.
                 let ended = self.tree.end().is_some();
                 self.cause = if ended { None } else { self.cause(now) };
-                if ended || self.cause.is_some() {
+                if self.cause.is_some_and(Cause::is_urgent) {
+                    self.stage = Stage::Forced;
+                } else if ended || self.cause.is_some() {
                     self.tree.signal(Signal::TERM);
                     self.stage = Stage::Asked(now + self.grace());
                 }
             }
-            Stage::Asked(until) if until <= now => self.stage = Stage::Forced,
-            Stage::Asked(_) | Stage::Forced => (),
+            Stage::Asked(until) => {
+                // The time to tidy up is no time to do harm.
+                let harm = self.meter.breach(now).filter(|cause| cause.is_urgent());
+                if until <= now || harm.is_some() {
+                    self.cause = self.cause.or(harm);
+                    self.stage = Stage::Forced;
+                }
+            }
+            Stage::Forced => (),
         }
     }
 
-    fn cause(&self, now: Duration) -> Option<Cause> {
+    fn cause(&mut self, now: Duration) -> Option<Cause> {
         // Who cannot read the file any more (somebody destroyed it) still has the other limits.
         let wish = self.control.read().ok();
         let lapsed = wish.and_then(|wish| wish.lease_until);
@@ -118,7 +140,7 @@ impl Watch {
         } else if now.saturating_sub(self.started) >= self.brief.timeout {
             Some(Cause::WallTime)
         } else {
-            None
+            self.meter.breach(now)
         }
     }
 
@@ -135,12 +157,13 @@ impl Watch {
             // Their parents wait for them, or nobody does.
             *pause = (*pause * 2).min(LONGEST_WAIT);
             *pause
-        } else if let Stage::Asked(until) = self.stage {
-            until.saturating_sub(now).min(TICK)
-        } else if self.synced {
-            TICK
         } else {
-            SHORT
+            let end = match self.stage {
+                Stage::Asked(until) => until.saturating_sub(now),
+                _ if self.keeping.is_none() => SHORT,
+                _ => TICK,
+            };
+            end.min(self.meter.due().saturating_sub(now)).min(TICK)
         };
         let timeout = Timespec::try_from(limit).ok();
         let ending = self.program.as_ref().filter(|_| self.tree.end().is_none());
@@ -153,35 +176,39 @@ impl Watch {
     }
 
     fn exit(&self) -> Exit {
-        let usage = getrusage(UsageWho::RUSAGE_CHILDREN).ok();
-        let cpu = usage.map(|usage| duration(usage.user_time()) + duration(usage.system_time()));
-        let peak = usage.map(|usage| u64::try_from(usage.max_rss()).unwrap_or(0) * 1024);
+        let usage = self.meter.total();
+        let killed = End::Signal(Signal::KILL.as_raw());
         Exit {
-            end: self
-                .tree
-                .end()
-                .unwrap_or(End::Signal(Signal::KILL.as_raw())),
+            end: self.tree.end().unwrap_or(killed),
             cause: self.cause,
             at: self.brief.now.time_of_day(since_boot()),
-            cpu: cpu.unwrap_or_default(),
-            peak_memory: peak.unwrap_or(0),
+            cpu: usage.cpu,
+            peak_memory: usage.peak_memory,
         }
     }
 
-    /// Makes the journal outlive a crash of the machine: its lines, and at the first time its
-    /// name and that of the run's folder.
-    fn sync(&mut self) -> io::Result<()> {
-        self.journal.sync()?;
-        if !self.synced {
-            self.synced = true;
-            File::open(".")?.sync_all()?;
-            File::open("..")?.sync_all()?;
-        }
-        Ok(())
+    /// Has the start outlive a crash of the machine. A disk that is busy with what the program
+    /// writes must not keep the wrapper from watching it.
+    fn keep_start(&self) -> Option<JoinHandle<io::Result<()>>> {
+        let journal = self.journal.try_clone().ok()?;
+        let thread = Builder::new().stack_size(THREAD_STACK_BYTES);
+        let keep = move || journal.sync().and_then(|()| sync_names());
+        thread.spawn(keep).ok()
     }
 }
 
-fn duration(time: TimeVal) -> Duration {
-    let micros = u64::try_from(time.tv_usec()).unwrap_or(0);
-    Duration::from_secs(u64::try_from(time.tv_sec()).unwrap_or(0)) + Duration::from_micros(micros)
+/// Has the names of the journal and of the run's folder outlive a crash of the machine.
+fn sync_names() -> io::Result<()> {
+    File::open(".")?.sync_all()?;
+    File::open("..")?.sync_all()
+}
+
+impl Cause {
+    /// Whether every moment of it harms others.
+    fn is_urgent(self) -> bool {
+        match self {
+            Self::Memory | Self::Processes | Self::Output | Self::Folder => true,
+            Self::Stop | Self::Lease | Self::WallTime | Self::CpuTime => false,
+        }
+    }
 }

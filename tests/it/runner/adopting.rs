@@ -92,6 +92,10 @@ async fn a_wrapper_that_comes_late_starts_nothing() {
         "now": {"at": "2026-01-01T00:00:00Z", "since_boot": {"secs": 1, "nanos": 0}},
         "boot_id": "", "stdout": "stdout", "stderr": "stderr",
         "timeout": {"secs": 60, "nanos": 0}, "grace": {"secs": 1, "nanos": 0},
+        "limits": {
+            "memory": 1 << 30, "cpu_time": {"secs": 60, "nanos": 0}, "processes": 100,
+            "file_size": 1 << 20, "output_size": 1 << 20, "folder_size": 1 << 20,
+        },
     });
     let late = std::process::Command::new(&stage.settings.wrapper)
         .args(["wrap-run", &brief.to_string(), "/bin/touch", "ran"])

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use gristmill::daemon::SystemClock;
 use gristmill::job::{Attempt, File, JobId, JobSpec, RecordId, RunKey, RunOrder, RunReport, Token};
-use gristmill::runner::process::{KeepWork, ProcessRunner, Settings};
+use gristmill::runner::process::{KeepWork, Limits, ProcessRunner, Settings};
 use gristmill::runner::{RunError, Runner};
 use tempfile::TempDir;
 
@@ -16,6 +16,16 @@ use crate::rig::folder;
 
 /// No run of these tests takes longer, on a machine that is busy with others.
 pub const PATIENCE: Duration = Duration::from_mins(1);
+
+/// Wide enough for every job that means no harm.
+const LIMITS: Limits = Limits {
+    memory: 1 << 30,
+    cpu_time: PATIENCE,
+    processes: 200,
+    file_size: 1 << 27,
+    output_size: 1 << 24,
+    folder_size: 1 << 28,
+};
 
 pub struct Stage {
     _folder: TempDir,
@@ -41,6 +51,7 @@ impl Stage {
             grace: PATIENCE,
             keep_work: KeepWork::Never,
             retry_exit_codes: vec![75],
+            limits: LIMITS,
         };
         change(&mut settings);
         let mut stage = Self {
