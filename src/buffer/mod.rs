@@ -48,8 +48,8 @@ pub trait TaskBuffer: Send + Sync {
     /// Stores a request's good jobs and its refusals in one transaction; the answer has one entry
     /// for each job, in order, and comes after the commit.
     ///
-    /// `Err(Stale)`: a key of the request was answered `rejected` at or after `sent_at`; nothing
-    /// is stored. Any other error: nothing is known to be stored.
+    /// `Err(Stale)`: a key of the request was answered `rejected` at or after `sent_at`, and not
+    /// every one has a record; nothing is stored. Any other error: nothing is known to be stored.
     async fn store(&self, request: StoreRequest) -> Result<Vec<Stored>, BufferError>;
 
     /// What is kept of jobs that were stored under these keys; one entry for each, in order. `None`
@@ -158,6 +158,13 @@ pub struct StoreRequest {
     pub sent_at: Timestamp,
     /// What the new records say of when they were accepted.
     pub now: Timestamp,
+}
+
+impl StoreRequest {
+    /// Whether an answer may have overtaken it. What is sent at the end of time was not delayed.
+    pub(crate) fn was_delayed(&self) -> bool {
+        self.sent_at < Timestamp::MAX
+    }
 }
 
 /// A job to be stored.

@@ -7,9 +7,10 @@
 
 use std::collections::{BTreeMap, HashSet};
 
+use mysql_async::prelude::Queryable;
 use mysql_async::{Conn, Result, Value};
 
-use super::rejections;
+use super::rejections::{self, Reading};
 use super::rows::{Rows, names};
 use super::statement::Insert;
 use crate::buffer::row::{held_from, record_id};
@@ -42,9 +43,58 @@ impl Batch {
 
     /// Stores everything in the session's open transaction; who is answered what if it commits.
     pub async fn write(&self, conn: &mut Conn, budget: usize) -> Result<Answers> {
-        let stale = rejections::stale(conn, &self.requests).await?;
-        let mut rows = self.known(conn, &stale).await?;
-        let news = self.news(&stale, &rows);
+        let mut stale = self.stale(conn, Reading::Committed).await?;
+        if !self.requests.iter().any(StoreRequest::was_delayed) {
+            let rows = self.insert(conn, budget, &stale).await?;
+            return Ok(self.judge(&stale, &rows));
+        }
+        loop {
+            conn.query_drop("SAVEPOINT nothing_stored").await?;
+            let rows = self.insert(conn, budget, &stale).await?;
+            // Another daemon that says `rejected` meanwhile waits for what was just inserted, or
+            // was quicker: then its rejection is waited for here.
+            let by_now = self.stale(conn, Reading::Locking).await?;
+            if by_now == stale {
+                return Ok(self.judge(&stale, &rows));
+            }
+            conn.query_drop("ROLLBACK TO nothing_stored").await?;
+            stale = by_now;
+        }
+    }
+
+    /// For each request, whether it is stale: a job of it was answered `rejected` after it was
+    /// sent. Where each job of it has a record there is nothing that it could do twice.
+    async fn stale(&self, conn: &mut Conn, reading: Reading) -> Result<Vec<bool>> {
+        let mut stale = Vec::with_capacity(self.requests.len());
+        for request in &self.requests {
+            let is_stale = request.was_delayed()
+                && rejections::is_stale(conn, request, reading).await?
+                && !self.had_all(conn, request).await?;
+            stale.push(is_stale);
+        }
+        Ok(stale)
+    }
+
+    /// Whether each job of a request has a record that is not of this transaction.
+    async fn had_all(&self, conn: &mut Conn, request: &StoreRequest) -> Result<bool> {
+        let mut rows = Rows::default();
+        rows.read(conn, names(keys(request))).await?;
+        let had = |(owner, key)| {
+            rows.get(owner, key)
+                .is_some_and(|row| row.mark != self.mark)
+        };
+        Ok(keys(request).all(had))
+    }
+
+    /// Inserts what is new; what the table has then.
+    async fn insert<'a>(
+        &'a self,
+        conn: &mut Conn,
+        budget: usize,
+        stale: &'a [bool],
+    ) -> Result<Rows<'a>> {
+        let mut rows = self.known(conn, stale).await?;
+        let news = self.news(stale, &rows);
         if !news.is_empty() {
             for ids in self.insert_jobs(&news).run(conn, budget).await? {
                 rows.read_inserted(conn, ids, self.mark, &news).await?;
@@ -54,10 +104,8 @@ impl Batch {
             rows.read(conn, missing).await?;
             self.insert_payloads(&news, &rows).run(conn, budget).await?;
         }
-        insert_refusals(self.fresh(&stale))
-            .run(conn, budget)
-            .await?;
-        Ok(self.judge(&stale, &rows))
+        insert_refusals(self.fresh(stale)).run(conn, budget).await?;
+        Ok(rows)
     }
 
     /// What the table has already. A request's first job tells of the others: where that is new,

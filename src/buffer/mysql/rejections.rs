@@ -22,18 +22,21 @@ pub(super) struct Rejection {
     pub forget_before: Timestamp,
 }
 
-/// For each request: whether a key of it was answered `rejected` at or after it was sent.
-pub(super) async fn stale(conn: &mut Conn, requests: &[StoreRequest]) -> Result<Vec<bool>> {
-    let mut stale = Vec::with_capacity(requests.len());
-    for request in requests {
-        // What is sent at the end of time was not delayed.
-        let delayed = request.sent_at < Timestamp::MAX;
-        stale.push(delayed && is_stale(conn, request).await?);
-    }
-    Ok(stale)
+/// Which rejections count.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Reading {
+    /// Those that are committed.
+    Committed,
+    /// These and those that another session is about to commit, which are waited for.
+    Locking,
 }
 
-async fn is_stale(conn: &mut Conn, request: &StoreRequest) -> Result<bool> {
+/// Whether a key of a request was answered `rejected` at or after it was sent.
+pub(super) async fn is_stale(
+    conn: &mut Conn,
+    request: &StoreRequest,
+    reading: Reading,
+) -> Result<bool> {
     let keys: Vec<Value> = request
         .jobs
         .iter()
@@ -43,9 +46,15 @@ async fn is_stale(conn: &mut Conn, request: &StoreRequest) -> Result<bool> {
         request.sent_at.as_microsecond().into(),
         request.owner.as_str().into(),
     ];
-    let query = "SELECT job_id, attempt FROM rejections
-                 WHERE at >= ? AND owner = ? AND job_id IN ({keys})";
-    let rows = select_in(conn, query, &leading, &keys).await?;
+    let lock = match reading {
+        Reading::Committed => "",
+        Reading::Locking => "LOCK IN SHARE MODE",
+    };
+    let query = format!(
+        "SELECT job_id, attempt FROM rejections
+         WHERE at >= ? AND owner = ? AND job_id IN ({{keys}}) {lock}"
+    );
+    let rows = select_in(conn, &query, &leading, &keys).await?;
     let rejected = rows
         .into_iter()
         .map(read)

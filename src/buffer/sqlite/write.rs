@@ -24,36 +24,43 @@ pub(super) fn store(connection: &Connection, request: &StoreRequest) -> Result<V
     store_all().map_err(|why| error(&why))
 }
 
+/// Where each job has a record there is nothing that a stale request could do twice.
 fn refuse_stale(connection: &Connection, request: &StoreRequest) -> Result<()> {
-    let sent_at = request.sent_at.as_microsecond();
     let is_stale = || -> rusqlite::Result<bool> {
-        let mut recent =
-            connection.prepare_cached("SELECT 1 FROM rejections WHERE at >= ? LIMIT 1")?;
-        if !recent.exists([sent_at])? {
-            return Ok(false);
-        }
-        let mut rejected = connection.prepare_cached(
-            "SELECT 1 FROM rejections
-             WHERE owner = ? AND job_id = ? AND attempt IN (0, ?) AND at >= ?",
-        )?;
-        let owner = request.owner.as_str();
-        for NewJob { key, .. } in &request.jobs {
-            if rejected.exists(params![
-                owner,
-                key.job_id.as_str(),
-                key.attempt.get(),
-                sent_at
-            ])? {
-                return Ok(true);
-            }
-        }
-        Ok(false)
+        Ok(request.was_delayed()
+            && is_rejected(connection, request)?
+            && !all_stored(connection, request)?)
     };
     match is_stale() {
         Ok(true) => Err(BufferError::Stale),
         Ok(false) => Ok(()),
         Err(why) => Err(error(&why)),
     }
+}
+
+fn is_rejected(connection: &Connection, request: &StoreRequest) -> rusqlite::Result<bool> {
+    let mut rejected = connection.prepare_cached(
+        "SELECT 1 FROM rejections
+         WHERE owner = ? AND job_id = ? AND attempt IN (0, ?) AND at >= ?",
+    )?;
+    let (owner, sent_at) = (request.owner.as_str(), request.sent_at.as_microsecond());
+    for NewJob { key, .. } in &request.jobs {
+        let (job_id, attempt) = (key.job_id.as_str(), key.attempt.get());
+        if rejected.exists(params![owner, job_id, attempt, sent_at])? {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+fn all_stored(connection: &Connection, request: &StoreRequest) -> rusqlite::Result<bool> {
+    for NewJob { key, .. } in &request.jobs {
+        let attempt = Some(key.attempt);
+        if lookup::latest(connection, &request.owner, &key.job_id, attempt)?.is_none() {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
 fn store_job(

@@ -17,5 +17,6 @@ mod sqlite;
 mod staleness;
 mod suite;
 mod telling;
+mod two_daemons;
 mod upgrading;
 mod write;

@@ -70,6 +70,39 @@ pub async fn a_stale_request_leaves_no_trace(subject: &Subject) {
     }
 }
 
+/// What could not be done twice is no harm: a late request whose jobs are all there is answered
+/// like any other.
+pub async fn what_is_stored_already_is_not_stale(subject: &Subject) {
+    let buffer = &*subject.buffer;
+    let ids = store_new(buffer, "o", vec![job("1"), job("2")]).await;
+    let asked = [(job_id("1"), None), (job_id("3"), None)];
+    let absent = buffer
+        .remember_rejected(&owner("o"), &asked, at(NOW), at(0))
+        .await
+        .unwrap();
+    assert_eq!(absent, [false, true]);
+    let late = |jobs| StoreRequest {
+        sent_at: at(NOW - 60),
+        ..request("o", jobs)
+    };
+    let again = late(vec![job("2"), job("1")]);
+    let stored = buffer.store(again).await.unwrap();
+    assert_eq!(
+        stored,
+        [Stored::Duplicate(ids[1]), Stored::Duplicate(ids[0])]
+    );
+    let other = late(vec![job_of(key("1", 1), "other")]);
+    assert_eq!(buffer.store(other).await.unwrap(), [Stored::Conflict]);
+    for jobs in [
+        vec![job("1"), job("3")],
+        vec![job("3"), job("1")],
+        vec![job("1"), job("new")],
+    ] {
+        assert!(is_stale(&buffer.store(late(jobs)).await));
+    }
+    assert_eq!(subject.place.number("SELECT COUNT(*) FROM jobs"), 2);
+}
+
 pub async fn an_attempt_of_none_stands_for_all(subject: &Subject) {
     let buffer = &*subject.buffer;
     reject(

@@ -39,6 +39,7 @@ const CASES: &[(&str, Case)] = cases! {
         a_row_that_cannot_be_read_hides_no_other questions_may_repeat_a_key;
     refusing: a_refusal_is_found a_refusal_never_hides_a_record the_last_reason_counts;
     staleness: what_was_sent_before_a_rejection_is_stale a_stale_request_leaves_no_trace
+        what_is_stored_already_is_not_stale
         an_attempt_of_none_stands_for_all others_are_not_stale old_rejections_are_forgotten
         a_rejection_learns_of_a_record;
     killing: a_ready_job_is_cancelled_once what_nobody_holds_is_cancelled
