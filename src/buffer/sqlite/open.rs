@@ -33,8 +33,8 @@ pub(super) struct Opened {
 
 pub(super) async fn for_writing(path: &Path, migrate: bool) -> Result<Opened, OpenError> {
     blocking(path, move |path| {
-        let lock = lock(path)?;
         create_private(path)?;
+        let lock = lock(path)?;
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let mut connection = connect(path, flags)?;
         configure(&connection).map_err(|why| cannot_open(path, &why))?;
@@ -164,8 +164,11 @@ fn run(connection: &mut Connection) -> Result<(), OpenError> {
     Ok(())
 }
 
+/// The lock's name is that of the file itself, whatever links lead to it.
 fn lock(path: &Path) -> Result<File, OpenError> {
-    let mut name = path.as_os_str().to_owned();
+    let real = path.canonicalize();
+    let unreadable = |why| OpenError::Invalid(format!("cannot find {}: {why}", path.display()));
+    let mut name = real.map_err(unreadable)?.into_os_string();
     name.push(".lock");
     let name = PathBuf::from(name);
     let file = open_private(&name)?;

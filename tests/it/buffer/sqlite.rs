@@ -1,6 +1,6 @@
 //! What only SQLite can do wrong.
 
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{MetadataExt, symlink};
 use std::time::Duration;
 
 use gristmill::buffer::{self, BufferError, Lookup, OpenError, StoreUrl};
@@ -20,6 +20,25 @@ async fn one_daemon_a_file() {
     assert!(!error.is_transient());
     drop(first);
     place.open().await;
+}
+
+/// Links are other names for one file, and do not make two of it.
+#[tokio::test(flavor = "multi_thread")]
+async fn one_daemon_a_file_by_whatever_name() {
+    let place = Place::sqlite();
+    let first = place.open().await;
+    let StoreUrl::Sqlite(file) = place.url() else {
+        unreachable!()
+    };
+    let links = tempfile::tempdir().unwrap();
+    symlink(&file, links.path().join("file.db")).unwrap();
+    symlink(file.parent().unwrap(), links.path().join("folder")).unwrap();
+    for name in ["file.db", "folder/buffer.db"] {
+        let url = StoreUrl::Sqlite(links.path().join(name));
+        let error = buffer::open(&url, &place.options()).await.err();
+        assert!(matches!(error, Some(OpenError::InUse(_))), "{name}");
+    }
+    drop(first);
 }
 
 #[tokio::test(flavor = "multi_thread")]
