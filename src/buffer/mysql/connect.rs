@@ -128,12 +128,10 @@ async fn tls(options: &Options) -> Result<SslOpts, OpenError> {
         .with_root_certs(roots))
 }
 
-/// The largest statement that the server takes, in bytes.
-pub(super) async fn max_packet(conn: &mut Conn) -> Result<usize, Error> {
-    Ok(conn
-        .query_first("SELECT @@max_allowed_packet")
-        .await?
-        .unwrap_or_default())
+/// The largest statement that the server takes, in bytes, and when it flushes its log.
+pub(super) async fn settings(conn: &mut Conn) -> Result<(usize, u8), Error> {
+    let query = "SELECT @@max_allowed_packet, @@innodb_flush_log_at_trx_commit";
+    Ok(conn.query_first(query).await?.unwrap_or_default())
 }
 
 /// Whether a transaction that failed so may succeed when it is repeated.

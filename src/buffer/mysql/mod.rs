@@ -28,7 +28,7 @@ use super::{
     Options, StoreRequest, Stored, TaskBuffer,
 };
 use crate::job::{Attempt, JobId, JobKey, Owner, Record, RecordId, State};
-use connect::{Server, max_packet, open_error};
+use connect::{Server, open_error, settings};
 use session::{Session, Work};
 use writer::Writer;
 
@@ -47,6 +47,9 @@ pub struct MysqlBuffer {
     /// Keeps what supervisors are told unasked; nobody else waits for that.
     teller: Mutex<Session>,
 }
+
+/// What `innodb_flush_log_at_trx_commit` must be, so that a commit is on the disk when it returns.
+const FLUSH_EACH_COMMIT: u8 = 1;
 
 impl MysqlBuffer {
     /// Connects for reading and writing.
@@ -92,14 +95,20 @@ async fn reach(
     let server = Server::new(url, options).await?;
     let mut conn = server.connect().await.map_err(|why| open_error(&why))?;
     schema::bring_up_to_date(&server, &mut conn, &url.database, migrate).await?;
-    let packet = max_packet(&mut conn)
-        .await
-        .map_err(|why| open_error(&why))?;
+    let settings = settings(&mut conn).await;
+    let (packet, flush) = settings.map_err(|why| open_error(&why))?;
     connect::disconnect(conn, server.limit).await;
     if packet < MIN_PACKET {
         return Err(OpenError::Invalid(format!(
             "the server's max_allowed_packet is {packet} bytes; set it to 16M or more"
         )));
+    }
+    if flush != FLUSH_EACH_COMMIT {
+        tracing::warn!(
+            innodb_flush_log_at_trx_commit = flush,
+            "the server may lose jobs that were answered `stored` when it crashes; \
+             set innodb_flush_log_at_trx_commit = 1 in its configuration"
+        );
     }
     Ok((server, packet))
 }

@@ -1,6 +1,7 @@
 //! What only a server does: deny, deadlock, scan.
 
-use std::sync::Arc;
+use std::io::Write;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use gristmill::buffer::{
@@ -197,6 +198,41 @@ async fn whoever_is_not_let_in_hears_why() {
     let dead = StoreUrl::parse("mysql://gristmill@127.0.0.1:1/mill").unwrap();
     let error = buffer::open(&dead, &place.options()).await.err().unwrap();
     assert!(error.is_transient(), "{error}");
+}
+
+/// What the log says while a store is opened.
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().write(bytes)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+/// A server that is quick at the price of durability is served, and its operator is told.
+#[tokio::test]
+async fn a_server_that_forgets_commits_is_warned_of() {
+    let (server, place) = place();
+    for (value, warned) in [(1, false), (2, true), (0, true)] {
+        server.sql(&format!(
+            "SET GLOBAL innodb_flush_log_at_trx_commit = {value}"
+        ));
+        let log = Log::default();
+        let writer = log.clone();
+        let subscriber = tracing_subscriber::fmt().with_writer(move || writer.clone());
+        let listening = tracing::subscriber::set_default(subscriber.finish());
+        let buffer = place.open().await;
+        drop(listening);
+        let said = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+        let advice = "set innodb_flush_log_at_trx_commit = 1";
+        assert_eq!(said.contains(advice), warned, "{value}: {said}");
+        store_new(&*buffer, "o", vec![job(&value.to_string())]).await;
+    }
 }
 
 /// With `ca_file` the server must prove who it is, also on this machine.
