@@ -1,12 +1,14 @@
 //! Where replayed documents go.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use secrecy::SecretString;
 use tempfile::TempDir;
+use tokio_util::sync::CancellationToken;
 use xmpp_parsers::jid::{FullJid, Jid};
 
-use crate::buffer::{self, StoreUrl};
+use crate::buffer::{self, Gate, Store, StoreUrl};
 use crate::config::{self, Config, FileChoice, Sources};
 use crate::daemon;
 use crate::error::{Kind, Report};
@@ -77,7 +79,7 @@ impl InProcess {
         let store = opened.map_err(|error| daemon::store_report(url, &error))?;
         let owner = owner(&config, arguments.supervisor.as_ref())?;
         Ok(Self {
-            local: Local::new(store, &config, owner),
+            local: Local::new(gated(store, &config).await, &config, owner),
             _folder: folder,
         })
     }
@@ -89,6 +91,18 @@ impl InProcess {
         };
         self.local.write(&reply)
     }
+}
+
+/// A store that answers in time, and never `rejected` for what is still in flight.
+async fn gated(store: Arc<dyn Store>, config: &Config) -> Arc<Gate> {
+    let open = move || {
+        let store = store.clone();
+        async { Ok(store) }
+    };
+    let gate = Gate::start(open, config.buffer.timeout, CancellationToken::new());
+    // What is open already does not fail to open.
+    let _ = gate.opened().await;
+    gate
 }
 
 /// A supervisor's line to a daemon.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use gristmill::buffer::{BufferError, StoreRequest, Stored, TaskBuffer};
+use gristmill::buffer::{BufferError, Store, StoreRequest, Stored};
 use mysql_async::prelude::Queryable;
 use tokio::task::JoinHandle;
 
@@ -21,14 +21,14 @@ fn late(name: &str) -> StoreRequest {
 }
 
 fn store(
-    buffer: &Arc<dyn TaskBuffer>,
+    buffer: &Arc<dyn Store>,
     request: StoreRequest,
 ) -> JoinHandle<Result<Vec<Stored>, BufferError>> {
     let buffer = buffer.clone();
     tokio::spawn(async move { buffer.store(request).await })
 }
 
-fn reject(buffer: &Arc<dyn TaskBuffer>, name: &str) -> JoinHandle<Vec<bool>> {
+fn reject(buffer: &Arc<dyn Store>, name: &str) -> JoinHandle<Vec<bool>> {
     let (buffer, jobs) = (buffer.clone(), [(job_id(name), None)]);
     let asked = async move {
         buffer
@@ -86,10 +86,10 @@ async fn a_late_store_waits_for_a_rejection_in_flight() {
 async fn nothing_is_rejected_here_and_stored_there() {
     const ROUNDS: usize = 150;
     let (_server, place) = place();
-    let (rejecter, storer) = (place.open().await, place.open().await);
+    let (one, other) = (place.open().await, place.open().await);
     for round in 0..ROUNDS {
         let name = format!("job {round}");
-        let (rejecting, storing) = (reject(&rejecter, &name), store(&storer, late(&name)));
+        let (rejecting, storing) = (reject(&one, &name), store(&other, late(&name)));
         let (absent, stored) = (rejecting.await.unwrap(), storing.await.unwrap());
         match stored {
             Ok(_) => assert_eq!(absent, [false], "{name} was stored"),
