@@ -262,3 +262,65 @@ fn door_report(config: &Config, error: &DoorError) -> Report {
     };
     Report::new(kind, format!("{}: no XMPP session", config.xmpp.jid)).because(error)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::buffer::{BufferError, NewJob, StoreRequest};
+    use crate::config::{FileChoice, Sources};
+    use crate::job::{Attempt, ContentHash, JobId, JobKey, State};
+
+    fn config(store: &StoreUrl) -> Config {
+        let flags = [
+            ("xmpp.jid", "executor@localhost/here"),
+            ("supervisor", "[{ jid = \"supervisor@localhost\" }]"),
+            ("buffer.url", &store.to_string()),
+        ];
+        let sources = Sources {
+            file: FileChoice::Without,
+            flags: flags
+                .map(|(key, value)| (key.to_owned(), value.to_owned()))
+                .into(),
+            environment: Vec::new(),
+        };
+        config::load(&sources).unwrap().config
+    }
+
+    /// To who has the wrong owner's name all jobs would be `rejected`.
+    #[tokio::test]
+    async fn nobody_is_answered_from_a_store_with_strangers_jobs() {
+        let folder = tempfile::tempdir().unwrap();
+        let url = StoreUrl::Sqlite(folder.path().join("buffer.db"));
+        let (config, job_id) = (config(&url), JobId::new("1").unwrap());
+        let job = NewJob {
+            key: JobKey {
+                job_id: job_id.clone(),
+                attempt: Attempt::FIRST,
+            },
+            content: ContentHash([0; 32]),
+            priority: 0,
+            state: State::Ready,
+            payload: String::new(),
+        };
+        let request = StoreRequest {
+            owner: Owner::new("stranger").unwrap(),
+            jobs: vec![job],
+            refusals: Vec::new(),
+            sent_at: Timestamp::MAX,
+            now: Timestamp::UNIX_EPOCH,
+        };
+        let store = buffer::open(&url, &Options::default()).await.unwrap();
+        store.store(request).await.unwrap();
+        drop(store);
+
+        let gate = open_in_background(&config, true, CancellationToken::new()).unwrap();
+        let opened = gate.opened().await;
+        assert!(matches!(opened, Err(OpenError::Orphaned(_))), "{opened:?}");
+        let owner = config.supervisor.first().unwrap().owner().unwrap();
+        let found = gate.find_jobs(&owner, &[(job_id, None)]).await;
+        assert!(
+            matches!(found, Err(BufferError::Unreachable(_))),
+            "{found:?}"
+        );
+    }
+}
