@@ -260,6 +260,52 @@ pub(super) fn drop_texts(reply: &mut Reply) {
     }
 }
 
+/// The reply with `unknown` wherever it says `rejected`; `None` where it does not.
+pub(super) fn without_rejections(reply: &Reply) -> Option<Reply> {
+    let mut doubtful = reply.clone();
+    let Ok(answer) = &mut doubtful.content else {
+        return None;
+    };
+    let mut found = false;
+    let mut doubt = |status: &mut Status| {
+        let is_rejected = *status == Status::Rejected;
+        if is_rejected {
+            *status = Status::Unknown;
+        }
+        found |= is_rejected;
+        is_rejected
+    };
+    match answer {
+        Answer::ExecutorData(entries) => {
+            for entry in entries.iter_mut().filter(|entry| entry.is_rejected()) {
+                entry.existence = Existence::Unknown;
+                found = true;
+            }
+        }
+        Answer::Statuses(entries) => {
+            for entry in entries {
+                doubt(&mut entry.status);
+            }
+        }
+        Answer::Kills(entries) => {
+            for entry in entries {
+                if doubt(&mut entry.status) {
+                    entry.result = KillResult::Unknown;
+                }
+            }
+        }
+        Answer::Fixes(entries) => {
+            for entry in entries {
+                if doubt(&mut entry.status) {
+                    entry.result = FixResult::Unknown;
+                }
+            }
+        }
+        Answer::NumJobs(_) | Answer::Receipts(_) => {}
+    }
+    found.then_some(doubtful)
+}
+
 fn drop_reason_texts(receipts: &mut [Receipt]) {
     for receipt in receipts {
         if let ReceiptResult::Refused(reason) = &mut receipt.result {

@@ -4,6 +4,7 @@
 //! stored before the commit has returned.
 
 mod answers;
+mod rejecting;
 mod room;
 
 use std::sync::Arc;
@@ -15,7 +16,7 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::buffer::{BufferError, Lookup, StoreRequest, TaskBuffer};
 use crate::job::policy::Clock;
-use crate::job::{Attempt, JobId, Owner, Record};
+use crate::job::{Owner, Record};
 use crate::windmill::{
     self, Answer, Call, CallKind, Existence, Fault, FaultCode, JobQuery, Limits, OpenCall,
     RecordQuery, Reply, Request, Style, Submission, SubmittedJob,
@@ -29,9 +30,6 @@ const BUSY_RETRY_AFTER: Duration = Duration::from_secs(5);
 
 /// Requests of fewer jobs are read anew when they are sent again.
 const RECALL_JOBS: usize = 20;
-
-/// How much the clocks of this machine and of the XMPP server may differ.
-const CLOCK_SKEW: Duration = Duration::from_secs(5);
 
 /// What the configuration says of calls and replies.
 #[derive(Clone, Debug)]
@@ -304,54 +302,6 @@ impl Bridge {
         let found = self.buffer.find_records(&origin.owner, &readable);
         let found = self.ask(origin, found).await?;
         Ok(answers::absent_where_unreadable(queries, found))
-    }
-
-    /// What is absent will be answered `rejected`: remembers that first, else it is in doubt.
-    async fn confirm_absent<T>(
-        &self,
-        queries: &[RecordQuery],
-        mut found: Vec<Lookup<T>>,
-        origin: &Origin,
-    ) -> Vec<Lookup<T>> {
-        let absent = queries
-            .iter()
-            .zip(&found)
-            .filter(|(_, found)| found.is_absent());
-        let absent = absent
-            .map(|(query, _)| (query.job_id.clone(), None))
-            .collect();
-        if self.remember_rejected(absent, origin).await.is_err() {
-            for entry in found.iter_mut().filter(|entry| entry.is_absent()) {
-                *entry = Lookup::Unreachable;
-            }
-        }
-        found
-    }
-
-    /// Asked before these keys are answered `rejected`: an executeJobs that was sent before the
-    /// answer and arrives after it must be known for what it is. One entry for each key, in
-    /// order: whether there is still no record of it.
-    async fn remember_rejected(
-        &self,
-        keys: Vec<(JobId, Option<Attempt>)>,
-        origin: &Origin,
-    ) -> Result<Vec<bool>, BufferError> {
-        if keys.is_empty() {
-            return Ok(Vec::new());
-        }
-        let now = self.clock.now();
-        // The answer leaves later than now, and the clock of the server that stamps what is
-        // delayed is another one.
-        let at = now
-            .checked_add(self.settings.timeout + CLOCK_SKEW)
-            .unwrap_or(Timestamp::MAX);
-        let forget_before = now
-            .checked_sub(self.settings.max_age)
-            .unwrap_or(Timestamp::MIN);
-        let remembered = self
-            .buffer
-            .remember_rejected(&origin.owner, &keys, at, forget_before);
-        self.ask(origin, remembered).await
     }
 
     /// Bounds a question to the buffer by the request's deadline.

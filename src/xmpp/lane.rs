@@ -11,7 +11,6 @@ use futures::FutureExt;
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 use tokio::task::{JoinSet, spawn_blocking};
-use tokio_xmpp::Stanza;
 use tracing::{Instrument, Span, field};
 
 use crate::bridge::{Bridge, Origin, incident};
@@ -19,6 +18,7 @@ use crate::job::Owner;
 use crate::windmill::{CallKind, Reply, Request, peek_id, peek_kind};
 
 use super::carrier::Letter;
+use super::parcel::Parcel;
 
 /// A document of more bytes is read on a thread of its own, for it takes milliseconds.
 const LARGE_BYTES: usize = 64 * 1024;
@@ -80,7 +80,7 @@ impl Lanes {
         owners: impl IntoIterator<Item = Owner>,
         queue: usize,
         bridge: &Arc<Bridge>,
-        replies: &mpsc::Sender<Stanza>,
+        replies: &mpsc::Sender<Parcel>,
     ) -> Self {
         let mut tasks = JoinSet::new();
         let mut by_owner = HashMap::new();
@@ -97,7 +97,7 @@ impl Lanes {
     }
 
     /// Queues a request; the answer of one that cannot be queued.
-    pub(super) fn submit(&self, work: Work) -> Option<Stanza> {
+    pub(super) fn submit(&self, work: Work) -> Option<Parcel> {
         let work = match self.by_owner.get(&work.origin.owner) {
             Some(lane) => lane.submit(work)?,
             None => work,
@@ -129,7 +129,7 @@ impl Lane {
     fn start(
         queue: usize,
         bridge: &Arc<Bridge>,
-        replies: &mpsc::Sender<Stanza>,
+        replies: &mpsc::Sender<Parcel>,
         tasks: &mut JoinSet<()>,
     ) -> Self {
         let mut stages = || {
@@ -196,7 +196,7 @@ async fn read_one(bridge: &Arc<Bridge>, work: &Arc<Work>) -> Result<Request, Rep
 
 async fn answer_all(
     mut read: mpsc::Receiver<Read>,
-    replies: mpsc::Sender<Stanza>,
+    replies: mpsc::Sender<Parcel>,
     bridge: Arc<Bridge>,
 ) {
     while let Some((work, request)) = read.recv().await {
@@ -207,8 +207,8 @@ async fn answer_all(
             };
             finish(&bridge, &work, &reply)
         };
-        if let Some(stanza) = answered.instrument(work.span.clone()).await
-            && replies.send(stanza).await.is_err()
+        if let Some(parcel) = answered.instrument(work.span.clone()).await
+            && replies.send(parcel).await.is_err()
         {
             return;
         }
@@ -225,7 +225,7 @@ async fn answer_one(bridge: &Bridge, work: &Work, request: Request) -> Reply {
 }
 
 /// Logs a request's end; the stanza that tells its sender, if it is to be told.
-fn finish(bridge: &Bridge, work: &Work, reply: &Reply) -> Option<Stanza> {
+fn finish(bridge: &Bridge, work: &Work, reply: &Reply) -> Option<Parcel> {
     let span = &work.span;
     span.record("call", reply.call.map_or("unknown", CallKind::name));
     span.record("id", reply.in_reply_to.as_deref().unwrap_or_default());
@@ -245,5 +245,10 @@ fn finish(bridge: &Bridge, work: &Work, reply: &Reply) -> Option<Stanza> {
     if tracing::enabled!(tracing::Level::DEBUG) {
         tracing::debug!(document = bridge.write(reply), "sent");
     }
-    work.letter.answer(reply, bridge)
+    let stanza = work.letter.answer(reply, bridge)?;
+    let Some((until, later)) = bridge.good_until(reply, &work.origin) else {
+        return Some(stanza.into());
+    };
+    let later = work.letter.answer(&later, bridge)?;
+    Some(Parcel::turning(stanza, until, later))
 }

@@ -21,6 +21,7 @@ use xmpp_parsers::ping::Ping;
 use super::DoorError;
 use super::connector::{Connector, Established};
 use super::guard::GuardReport;
+use super::parcel::{Parcel, Perishables};
 use super::redial::Redial;
 use super::settings::Settings;
 use super::wire::ConnectError;
@@ -83,15 +84,17 @@ pub(super) struct Link {
     call: Option<Call>,
     /// What the stream has not written yet.
     unwritten: VecDeque<StanzaToken>,
+    /// What the stream would send again after a resumption.
+    perishables: Perishables,
     /// Answers of the lanes.
-    outgoing: mpsc::Receiver<Stanza>,
+    outgoing: mpsc::Receiver<Parcel>,
     /// Words of the session itself; they go first.
-    direct: VecDeque<Stanza>,
+    direct: VecDeque<Parcel>,
 }
 
 impl Link {
     /// A line that is down; [`next`](Self::next) keeps it.
-    pub(super) fn new(settings: Arc<Settings>, outgoing: mpsc::Receiver<Stanza>) -> Self {
+    pub(super) fn new(settings: Arc<Settings>, outgoing: mpsc::Receiver<Parcel>) -> Self {
         let (stream, wishes) = Wishes::of_new_stream(QUEUE_DEPTH);
         Self {
             connector: Connector::new(settings.clone()),
@@ -106,14 +109,15 @@ impl Link {
             state: State::Down,
             call: None,
             unwritten: VecDeque::with_capacity(QUEUE_DEPTH),
+            perishables: Perishables::default(),
             outgoing,
             direct: VecDeque::new(),
         }
     }
 
     /// Sends a stanza as soon as there is a line and room on it.
-    pub(super) fn send(&mut self, stanza: impl Into<Stanza>) {
-        self.direct.push_back(stanza.into());
+    pub(super) fn send(&mut self, parcel: impl Into<Parcel>) {
+        self.direct.push_back(parcel.into());
     }
 
     /// Whether stanzas can be exchanged.
@@ -141,7 +145,7 @@ impl Link {
                 }
                 Some(wish) = self.wishes.next(), if self.wish.is_none() => self.on_wish(wish),
                 result = arrival(&mut self.dialling) => self.on_dialled(result)?,
-                Some(stanza) = self.outgoing.recv(), if room => self.write(stanza),
+                Some(parcel) = self.outgoing.recv(), if room => self.write(parcel),
                 () = written(self.unwritten.front_mut()) => {}
                 () = until(deadline) => self.on_deadline()?,
             }
@@ -160,12 +164,13 @@ impl Link {
         if !self.is_up() {
             return;
         }
-        while let Ok(stanza) = self.outgoing.try_recv() {
-            self.direct.push_back(stanza);
+        while let Ok(parcel) = self.outgoing.try_recv() {
+            self.direct.push_back(parcel);
         }
         let goodbye = async move {
-            for stanza in self.direct {
-                self.stream.send(Box::new(stanza)).await;
+            for parcel in self.direct {
+                let (stanza, _) = parcel.open(Instant::now());
+                self.stream.send(stanza).await;
             }
             self.stream.close().await;
         };
@@ -242,6 +247,11 @@ impl Link {
     fn on_dialled(&mut self, result: Result<Established, ConnectError>) -> Result<(), DoorError> {
         self.dialling = None;
         match result {
+            Ok(_) if self.perishables.are_owed(Instant::now()) => {
+                tracing::warn!("too late to resume the session; beginning a new one");
+                self.wait = Duration::ZERO;
+                self.start_over();
+            }
             Ok(Established { connection, report }) => {
                 self.redial.connected();
                 self.complaint = None;
@@ -317,6 +327,7 @@ impl Link {
         self.wish.take().into_iter().for_each(wish::release);
         self.dialling = None;
         self.unwritten.clear();
+        self.perishables = Perishables::default();
     }
 
     fn complain(&mut self, error: ConnectError) {
@@ -338,16 +349,22 @@ impl Link {
                 return false;
             }
             match self.direct.pop_front() {
-                Some(stanza) => self.write(stanza),
+                Some(parcel) => self.write(parcel),
                 None => return true,
             }
         }
     }
 
     /// Hands a stanza to the stream, which has room for it and so takes it at once.
-    fn write(&mut self, stanza: Stanza) {
-        let token = unconstrained(self.stream.send(Box::new(stanza))).now_or_never();
-        self.unwritten.extend(token);
+    fn write(&mut self, parcel: Parcel) {
+        let (stanza, until) = parcel.open(Instant::now());
+        let Some(token) = unconstrained(self.stream.send(stanza)).now_or_never() else {
+            return;
+        };
+        if let Some(until) = until {
+            self.perishables.add(until, token.clone());
+        }
+        self.unwritten.push_back(token);
     }
 }
 

@@ -7,6 +7,7 @@ mod lane;
 mod link;
 mod login;
 pub mod loopback;
+mod parcel;
 pub mod peer;
 mod queries;
 mod redial;

@@ -19,6 +19,7 @@ use xmpp_parsers::presence::Presence;
 use conversation::{Conversation, Question};
 
 use super::link::{Link, LinkEvent};
+use super::parcel::Parcel;
 use super::settings::Settings;
 
 /// Questions that may be open at a time; more wait their turn.
@@ -61,7 +62,7 @@ pub enum PeerError {
 pub struct Peer {
     executor: Jid,
     conversation: Arc<Conversation>,
-    outgoing: mpsc::Sender<tokio_xmpp::Stanza>,
+    outgoing: mpsc::Sender<Parcel>,
     turns: Semaphore,
     questions: AtomicU64,
     /// Ends the task that owns the line.
@@ -112,7 +113,7 @@ impl Peer {
         let asked = async {
             let _turn = self.turns.acquire().await.map_err(gone)?;
             let answer = self.conversation.expect(question);
-            self.outgoing.send(stanza).await.map_err(gone)?;
+            self.outgoing.send(stanza.into()).await.map_err(gone)?;
             answer.await
         };
         let answer = timeout(limit, asked).await;

@@ -350,13 +350,76 @@ async fn what_was_sent_before_its_job_was_rejected_is_stale() {
     house.clock.0.fetch_add(60, Ordering::Relaxed);
     let late = || Call::ExecuteJobs(vec![good("1", "a"), good("2", "a")]);
     // Also what was sent a moment after it was looked up: the answer was still on its way.
-    for sent_at in [NOON - 1, NOON + 7] {
+    for sent_at in [NOON - 1, NOON + 12] {
         let reply = house.ask(late(), &sent(sent_at)).await;
         assert_eq!(fault(&reply), FaultCode::Stale, "{sent_at}");
     }
     assert!(!house.is_stored("2").await, "all or nothing");
-    let fresh = house.ask(late(), &sent(NOON + 8)).await;
+    let fresh = house.ask(late(), &sent(NOON + 13)).await;
     assert!(matches!(receipts(fresh)[0], ReceiptResult::Stored(_)));
+}
+
+/// A daemon whose clock is ahead forgets nothing that another one still needs.
+#[tokio::test]
+async fn rejections_are_kept_longer_than_requests_may_take() {
+    let house = house().await;
+    assert_eq!(house.data(&["1"]).await, [Existence::Rejected(None)]);
+    house.clock.0.fetch_add(630, Ordering::Relaxed);
+    assert_eq!(house.data(&["2"]).await, [Existence::Rejected(None)]);
+    house.clock.0.fetch_sub(25, Ordering::Relaxed);
+    let late = Call::ExecuteJobs(vec![good("1", "a")]);
+    let reply = house.ask(late, &sent(NOON + 10)).await;
+    assert!(
+        reply
+            .content
+            .unwrap_err()
+            .text
+            .contains("answered `rejected`")
+    );
+    assert!(!house.is_stored("1").await);
+}
+
+/// A `rejected` that could not be sent in time is not sent any more.
+#[tokio::test]
+async fn a_rejection_is_good_for_a_while_only() {
+    let house = house().await;
+    let stored = house.execute(vec![good("1", "a")]).await;
+    let (known, strange) = (pair("1", record(&stored[0])), pair("2", 7));
+    let both = vec![known.clone(), strange];
+    let origin = origin();
+    let names = ["1", "2"].map(|name| JobQuery {
+        job_id: id(name),
+        attempt: None,
+    });
+    let calls = [
+        Call::GetExecutorData(names.to_vec()),
+        Call::GetStatus(both.clone()),
+        Call::KillJobs(both.clone()),
+        Call::FixJobs(both),
+    ];
+    for call in calls {
+        let kind = call.kind();
+        let reply = house.ask(call, &origin).await;
+        let (until, instead) = house.bridge.good_until(&reply, &origin).unwrap();
+        assert_eq!(until, origin.arrived + Duration::from_secs(2 + 5));
+        let (before, after) = (house.bridge.write(&reply), house.bridge.write(&instead));
+        assert!(before.contains("rejected"), "{kind:?}: {before}");
+        assert!(!after.contains("rejected"), "{kind:?}: {after}");
+        // The other entry stays as it was.
+        let of_the_other = |text: &str| text.find("<job jobID=\"2\"").unwrap();
+        assert_eq!(
+            before[..of_the_other(&before)],
+            after[..of_the_other(&after)]
+        );
+    }
+    for call in [
+        Call::GetStatus(vec![known]),
+        Call::ExecuteJobs(vec![bad(1, Some("3"))]),
+        Call::NumJobsWanted(None),
+    ] {
+        let reply = house.ask(call, &origin).await;
+        assert!(house.bridge.good_until(&reply, &origin).is_none());
+    }
 }
 
 #[tokio::test]

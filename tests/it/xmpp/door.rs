@@ -63,11 +63,20 @@ impl Door {
 
     /// Opens one over this store.
     pub fn open_over(settings: Settings, store: Arc<dyn TaskBuffer>) -> Self {
+        Self::open_within(settings, store, BUFFER_TIMEOUT)
+    }
+
+    /// Opens one over a store that may take so long to answer.
+    pub fn open_within(settings: Settings, store: Arc<dyn TaskBuffer>, timeout: Duration) -> Self {
         let _ = tracing_subscriber::fmt()
             .with_test_writer()
             .with_env_filter("gristmill=debug,tokio_xmpp=info")
             .try_init();
-        let bridge = Arc::new(Bridge::new(store, Arc::new(WallClock), bridge_settings()));
+        let bridge = bridge::Settings {
+            timeout,
+            ..bridge_settings()
+        };
+        let bridge = Arc::new(Bridge::new(store, Arc::new(WallClock), bridge));
         let shutdown = CancellationToken::new();
         let task = tokio::spawn(xmpp::run(settings, bridge, shutdown.clone()));
         Self {

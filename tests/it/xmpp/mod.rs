@@ -7,6 +7,7 @@ mod gated;
 mod hostile;
 mod login;
 mod peer;
+mod perishing;
 mod proxy;
 mod queues;
 mod raw;
