@@ -17,7 +17,7 @@ SET @gristmill_step = IF(
          ADD COLUMN told              TINYINT  NOT NULL DEFAULT 0, -- 1: its supervisor knows its final word
          DROP KEY jobs_by_state,
          ADD KEY jobs_by_claim (state, priority_neg, id),
-         ADD KEY jobs_by_due (due_at, since)');
+         ADD KEY jobs_by_due (due_at)');
 PREPARE gristmill_step FROM @gristmill_step;
 EXECUTE gristmill_step;
 DEALLOCATE PREPARE gristmill_step

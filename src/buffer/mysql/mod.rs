@@ -1,19 +1,26 @@
 //! The task buffer in a MySQL or MariaDB database: one writer that groups commits, a pool of
 //! connections for reading.
 
+mod apply;
 mod batch;
+mod claim;
+mod claims;
 mod columns;
 mod connect;
+mod desk;
 mod doubt;
+mod group;
 mod kill;
 mod lookup;
 mod notices;
+mod operations;
 mod operator;
 mod queue;
 mod rejections;
 mod rows;
 mod schema;
 mod session;
+mod standing;
 mod statement;
 mod told;
 mod writer;
@@ -29,6 +36,7 @@ use super::{
 };
 use crate::job::{Attempt, JobId, JobKey, Owner, Record, RecordId, State};
 use connect::{Server, open_error, settings};
+use desk::Desk;
 use session::{Session, Work};
 use writer::Writer;
 
@@ -43,9 +51,19 @@ pub struct MysqlBuffer {
     /// For reading.
     pool: Pool,
     /// `None`: opened for reading only.
-    writer: Option<Writer>,
+    writing: Option<Writing>,
+}
+
+/// What changes the store, each part in a session of its own.
+struct Writing {
+    /// For supervisors.
+    writer: Writer,
+    /// For conductors.
+    desk: Desk,
     /// Keeps what supervisors are told unasked; nobody else waits for that.
     teller: Mutex<Session>,
+    /// For operators.
+    operator: Mutex<Session>,
 }
 
 /// What `innodb_flush_log_at_trx_commit` must be, so that a commit is on the disk when it returns.
@@ -57,32 +75,48 @@ impl MysqlBuffer {
         let (server, packet) = reach(url, options, options.migrate).await?;
         Ok(Self {
             pool: server.pool(),
-            writer: Some(Writer::start(server.clone(), packet)),
-            teller: Mutex::new(Session::new(server.clone(), packet)),
+            writing: Some(Writing {
+                writer: Writer::start(server.clone(), packet),
+                desk: Desk::start(server.clone(), packet),
+                teller: Mutex::new(Session::new(server.clone(), packet)),
+                operator: Mutex::new(Session::new(server.clone(), packet)),
+            }),
             server,
         })
     }
 
     /// Connects for reading.
     pub async fn open_for_reading(url: &MysqlUrl, options: &Options) -> Result<Self, OpenError> {
-        let (server, packet) = reach(url, options, false).await?;
+        let (server, _) = reach(url, options, false).await?;
         Ok(Self {
             pool: server.pool(),
-            writer: None,
-            teller: Mutex::new(Session::new(server.clone(), packet)),
+            writing: None,
             server,
         })
     }
 
-    fn writer(&self) -> Result<&Writer, BufferError> {
+    fn writing(&self) -> Result<&Writing, BufferError> {
         let closed = || BufferError::Unreachable("it was opened for reading only".to_owned());
-        self.writer.as_ref().ok_or_else(closed)
+        self.writing.as_ref().ok_or_else(closed)
+    }
+
+    fn writer(&self) -> Result<&Writer, BufferError> {
+        Ok(&self.writing()?.writer)
     }
 
     /// Does what is about supervisors that are told unasked.
     async fn tell<W: Work>(&self, work: W) -> Result<W::Answer, BufferError> {
-        self.writer()?;
-        self.teller.lock().await.repeatable(&work).await
+        self.writing()?.teller.lock().await.repeatable(&work).await
+    }
+
+    /// Does what an operator wants.
+    async fn operate_by<W: Work>(&self, work: W) -> Result<W::Answer, BufferError> {
+        self.writing()?
+            .operator
+            .lock()
+            .await
+            .repeatable(&work)
+            .await
     }
 }
 

@@ -16,7 +16,7 @@ use super::proxy::{Mischief, Proxy};
 use super::write::{job, job_of, key, new, request, store_new};
 
 /// The store's URL through a proxy, with short time limits.
-fn through(proxy: &Proxy, place: &Place) -> (StoreUrl, Options) {
+pub fn through(proxy: &Proxy, place: &Place) -> (StoreUrl, Options) {
     let StoreUrl::Mysql(mut url) = place.url() else {
         panic!("no server");
     };

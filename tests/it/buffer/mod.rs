@@ -13,6 +13,7 @@ mod outage;
 mod place;
 mod proxy;
 mod refusing;
+mod sharing;
 mod sqlite;
 mod staleness;
 mod suite;
