@@ -79,9 +79,12 @@ impl Group {
         let keys: Vec<Value> = held.iter().map(|(id, _)| id.get().into()).collect();
         let statement = "UPDATE jobs SET renewal = renewal + 1 WHERE id IN ({keys})";
         update_in(conn, statement, &[], &keys).await?;
-        let answer = |claim| match held.contains(claim) {
-            true => Renewed::Held,
-            false => Renewed::Lost,
+        let answer = |claim| {
+            if held.contains(claim) {
+                Renewed::Held
+            } else {
+                Renewed::Lost
+            }
         };
         Ok(self.renew.iter().map(answer).collect())
     }

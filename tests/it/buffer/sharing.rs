@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use gristmill::buffer::{
     AdvanceRequest, Advanced, BufferError, Change, ClaimRequest, Claimed, Claims, Holder,
-    MysqlBuffer, Options, Renewed, StoreUrl, TaskBuffer,
+    MysqlBuffer, Options, Renewed, StoreUrl,
 };
 use gristmill::job::policy::Backoff;
 use gristmill::job::{Fence, Limits, RecordId, State, Step, Token};
@@ -20,7 +20,7 @@ use super::mysql::{connection, is_unreachable, place};
 use super::outage::RECOVERY;
 use super::place::Place;
 use super::proxy::{Mischief, Proxy};
-use super::write::{NOW, at, job, request, store_new};
+use super::write::{NOW, at, job, store_new};
 
 const LIMITS: Limits = Limits {
     max_runs: 3,
@@ -174,7 +174,7 @@ async fn many_daemons_claim_and_settle_at_once() {
             let mut lot = Vec::new();
             while ended.load(Ordering::Relaxed) < JOBS {
                 let next = daemon.claim(asking(&worker.to_string(), 1 + 30 * worker));
-                let (next, ()) = tokio::join!(next, settle(&*daemon, &lot, &ended));
+                let (next, ()) = tokio::join!(next, settle(&daemon, &lot, &ended));
                 lot = claims(&next.unwrap());
                 given.extend(lot.iter().copied());
                 tokio::time::sleep(Duration::from_millis(1)).await;
