@@ -1,6 +1,7 @@
 //! Time limits in front of a store. A store tells the truth, however long it takes; the gate
 //! answers in time, and never says `absent` of a key whose storing is in flight or in doubt.
 
+mod claims;
 mod notices;
 
 use std::sync::Arc;
@@ -8,7 +9,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use jiff::Timestamp;
-use tokio::sync::oneshot;
+use tokio::sync::{Notify, oneshot};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
@@ -28,6 +29,8 @@ pub struct Gate {
     ledger: Arc<Ledger>,
     /// How long a question may take.
     limit: Duration,
+    /// Rung after a commit that may concern the conductor.
+    bell: Arc<Notify>,
 }
 
 impl Gate {
@@ -49,7 +52,15 @@ impl Gate {
             health,
             ledger: Arc::default(),
             limit,
+            bell: Arc::default(),
         })
+    }
+
+    /// What rings when a job was stored or is to be killed, by this process; one listener is
+    /// woken each time. Nobody need listen.
+    #[must_use]
+    pub fn bell(&self) -> Arc<Notify> {
+        self.bell.clone()
     }
 
     /// Waits until the store is open; an error that time does not heal.
@@ -86,9 +97,14 @@ impl TaskBuffer for Gate {
         let full = || BufferError::Unreachable("too many requests are in doubt".to_owned());
         let pending = self.ledger.enter(&request).ok_or_else(full)?;
         let (sender, answer) = oneshot::channel();
+        let bell = self.bell.clone();
         tokio::spawn(async move {
             let stored = store.store(request).await;
             pending.settle();
+            let is_new = |stored: &Stored| matches!(stored, Stored::New(_));
+            if stored.iter().flatten().any(is_new) {
+                bell.notify_one();
+            }
             // Who asked may have gone.
             let _ = sender.send(stored);
         });
@@ -169,6 +185,7 @@ impl TaskBuffer for Gate {
         let killed = self
             .ask(|store| async move { store.kill(owner, records, at).await })
             .await?;
+        self.bell.notify_one();
         let in_doubt = look_up.in_doubt(owner, records.iter().map(|(job_id, _)| (job_id, None)));
         Ok(doubt_absent(killed, in_doubt))
     }

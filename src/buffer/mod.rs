@@ -121,9 +121,9 @@ pub trait TaskBuffer: Send + Sync {
 }
 
 /// All that a store is asked.
-pub trait Store: TaskBuffer + Notices {}
+pub trait Store: TaskBuffer + Claims + Notices {}
 
-impl<T: TaskBuffer + Notices> Store for T {}
+impl<T: TaskBuffer + Claims + Notices> Store for T {}
 
 /// What a look-up found out. There is no fourth outcome and no default.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -6,10 +6,12 @@ use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use gristmill::buffer::{
-    self, AnsweredWord, BufferError, Dossier, Gate, KeptJob, Kill, KnownJob, ListFilter, Lookup,
-    Notice, Notices, OpenError, Store, StoreRequest, Stored, TakeNotices, TaskBuffer,
+    self, AdvanceRequest, Advanced, AnsweredWord, BufferError, ClaimRequest, Claimed, Claims,
+    Dossier, Gate, Holder, KeptJob, Kill, KnownJob, Lease, ListFilter, Lookup, Notice, Notices,
+    OpenError, Orders, ProgressReport, Renewed, Store, StoreRequest, Stored, TakeNotices,
+    TaskBuffer,
 };
-use gristmill::job::{Attempt, JobId, JobKey, Owner, Record, RecordId, State};
+use gristmill::job::{Attempt, JobId, JobKey, Owner, Record, RecordId, State, Token};
 use jiff::Timestamp;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
@@ -237,6 +239,38 @@ impl Notices for Paused {
 
     async fn tell_again(&self, owner: &Owner) -> Result<(), BufferError> {
         self.inner.tell_again(owner).await
+    }
+}
+
+#[async_trait]
+impl Claims for Paused {
+    async fn claim(&self, request: ClaimRequest) -> Result<Vec<Claimed>, BufferError> {
+        self.inner.claim(request).await
+    }
+
+    async fn advance(&self, request: AdvanceRequest) -> Result<Vec<Advanced>, BufferError> {
+        self.inner.advance(request).await
+    }
+
+    async fn renew(&self, claims: &[(RecordId, Token)]) -> Result<Vec<Renewed>, BufferError> {
+        self.inner.renew(claims).await
+    }
+
+    async fn report(&self, report: ProgressReport) -> Result<bool, BufferError> {
+        self.inner.report(report).await
+    }
+
+    async fn leases(&self) -> Result<Vec<Lease>, BufferError> {
+        self.inner.leases().await
+    }
+
+    async fn orders(
+        &self,
+        holder: &Holder,
+        daemon: &str,
+        claims: &[(RecordId, Token)],
+    ) -> Result<Orders, BufferError> {
+        self.inner.orders(holder, daemon, claims).await
     }
 }
 

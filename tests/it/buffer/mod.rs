@@ -2,6 +2,7 @@
 
 mod doubt;
 mod gate;
+mod gated_claims;
 mod keeping;
 mod killing;
 mod looking;
