@@ -2,6 +2,7 @@
 //! first makes ready what is due, then gives away what is ready, both in one transaction.
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use jiff::Timestamp;
 
@@ -12,6 +13,17 @@ use crate::job::{JobId, JobKey, Owner, State, Token, Transition};
 
 /// At most so many scheduled jobs are made ready by one claim; the next one goes on.
 pub(super) const DUE_AT_ONCE: u32 = 1000;
+
+/// The clocks of daemons that share a store differ by less.
+const MAX_SKEW: Duration = Duration::from_mins(1);
+
+/// A row that says it was written after this was written under a clock that was set back since.
+/// Whatever it waits for, nobody knows how long that is, and so it is due. In microseconds.
+pub(super) fn set_back(now: Timestamp) -> i64 {
+    now.saturating_add(MAX_SKEW)
+        .unwrap_or(Timestamp::MAX)
+        .as_microsecond()
+}
 
 /// The columns of [`ReadyRow`], in order.
 pub(super) const READY_COLUMNS: &str = "id, owner, job_id, attempt, token, runs";

@@ -7,7 +7,7 @@ use mysql_async::{Conn, Result, Row};
 
 use super::statement::read;
 use crate::buffer::ClaimRequest;
-use crate::buffer::claiming::{DUE_AT_ONCE, DueRow, READY_COLUMNS, ReadyRow};
+use crate::buffer::claiming::{self, DUE_AT_ONCE, DueRow, READY_COLUMNS, ReadyRow};
 
 /// No transaction claims more than these.
 const CLAIM_AT_ONCE: u32 = 1000;
@@ -15,8 +15,8 @@ const CLAIM_AT_ONCE: u32 = 1000;
 /// A row of [`READY_COLUMNS`], and the payload.
 type Ready = (i64, Vec<u8>, Vec<u8>, i64, i64, i64, Option<Vec<u8>>);
 
-/// Jobs whose time has come, locked. With `all`, also those that were written in the future: it
-/// was under another clock, and whatever they wait for by it, they have waited.
+/// Jobs whose time has come, locked. With `all`, also those that were written under a clock that
+/// was set back since.
 pub(super) async fn due(conn: &mut Conn, request: &ClaimRequest, all: bool) -> Result<Vec<DueRow>> {
     let or_later = if all {
         "OR since > ?"
@@ -29,7 +29,8 @@ pub(super) async fn due(conn: &mut Conn, request: &ClaimRequest, all: bool) -> R
            AND state IN ('ready', 'scheduled') LIMIT ? FOR UPDATE SKIP LOCKED"
     );
     let now = request.now.as_microsecond();
-    let rows: Vec<Row> = conn.exec(query, (now, now, DUE_AT_ONCE)).await?;
+    let parameters = (now, claiming::set_back(request.now), DUE_AT_ONCE);
+    let rows: Vec<Row> = conn.exec(query, parameters).await?;
     rows.into_iter().map(read).collect()
 }
 

@@ -84,15 +84,14 @@ fn claim(connection: &Connection, request: &ClaimRequest) -> rusqlite::Result<Ve
 
 /// Without INDEXED BY all ready jobs would be read.
 const DUE_QUERY: &str = "SELECT id, state, held_from FROM jobs INDEXED BY jobs_by_due
-     WHERE due_at IS NOT NULL AND (due_at <= ?1 OR since > ?1)
-       AND state IN ('ready', 'scheduled') LIMIT ?2";
+     WHERE due_at IS NOT NULL AND (due_at <= ?1 OR since > ?2)
+       AND state IN ('ready', 'scheduled') LIMIT ?3";
 
-/// A row that was written in the future was written under another clock; whatever it waits for
-/// by its own clock, it has waited.
 fn due(connection: &Connection, request: &ClaimRequest) -> rusqlite::Result<Vec<DueRow>> {
     let mut find = connection.prepare_cached(DUE_QUERY)?;
     let now = request.now.as_microsecond();
-    let rows = find.query_map(params![now, DUE_AT_ONCE], |row| {
+    let set_back = claiming::set_back(request.now);
+    let rows = find.query_map(params![now, set_back, DUE_AT_ONCE], |row| {
         Ok((
             row.get(0)?,
             bytes(row.get_ref(1)?),

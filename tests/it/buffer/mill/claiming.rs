@@ -163,6 +163,12 @@ pub async fn a_clock_that_was_set_back_holds_nobody_up(mill: &Mill) {
             .sql(&format!("UPDATE jobs SET since = {since} WHERE id = {id}"));
     }
     put_off(mill, ids[1], 60);
+    // Another daemon's clock is a little ahead.
+    let since = at(NOW + 30).as_microsecond();
+    mill.place.sql(&format!(
+        "UPDATE jobs SET since = {since} WHERE id = {}",
+        ids[1]
+    ));
     let claimed: Vec<_> = mill
         .claim(10, 1)
         .await
