@@ -107,13 +107,19 @@ pub async fn open_for_operating(
     url: &StoreUrl,
     options: &Options,
 ) -> Result<Arc<dyn Operations>, OpenError> {
-    match url {
-        StoreUrl::Sqlite(path) => Ok(Arc::new(
-            sqlite::SqliteBuffer::open_for_operating(path, options).await?,
-        )),
-        StoreUrl::Mysql(_) => Err(OpenError::Invalid(
-            "operators cannot change jobs on MySQL in this version".to_owned(),
-        )),
+    Ok(match url {
+        StoreUrl::Sqlite(path) => {
+            Arc::new(sqlite::SqliteBuffer::open_for_operating(path, options).await?)
+        }
+        StoreUrl::Mysql(url) => Arc::new(mysql::MysqlBuffer::open(url, &as_it_is(options)).await?),
+    })
+}
+
+/// Options that leave the schema as it is.
+fn as_it_is(options: &Options) -> Options {
+    Options {
+        migrate: false,
+        ..options.clone()
     }
 }
 

@@ -15,8 +15,8 @@ use std::time::Duration;
 
 use futures::future::BoxFuture;
 use gristmill::buffer::{
-    AdvanceRequest, Advanced, Change, ClaimRequest, Claimed, Claims, Holder, Lookup, NewJob,
-    Notices, Operations, Options, SqliteBuffer, StoreUrl, TaskBuffer,
+    AdvanceRequest, Advanced, Change, ClaimRequest, Claimed, Claims, Holder, Lookup, MysqlBuffer,
+    NewJob, Notices, Operations, Options, SqliteBuffer, StoreUrl, TaskBuffer,
 };
 use gristmill::job::policy::Backoff;
 use gristmill::job::{
@@ -25,6 +25,7 @@ use gristmill::job::{
 
 use super::place::Place;
 use super::write::{NOW, at, job_of, key, store_new};
+use crate::rig::mariadb::MariaDb;
 
 /// A store in a place of its own.
 pub struct Mill {
@@ -94,6 +95,15 @@ impl Mill {
             unreachable!()
         };
         let store = SqliteBuffer::open(&path, &Options::default()).await;
+        Self::of(place, store.unwrap())
+    }
+
+    async fn mysql(server: &Arc<MariaDb>, database: &str) -> Self {
+        let place = Place::mysql(server, database);
+        let StoreUrl::Mysql(url) = place.url() else {
+            unreachable!()
+        };
+        let store = MysqlBuffer::open(&url, &place.options()).await;
         Self::of(place, store.unwrap())
     }
 
@@ -219,6 +229,17 @@ fn report(verdict: Verdict, exit_code: i32) -> RunReport {
         peak_memory: 1 << 20,
         fault: None,
         outputs: Vec::new(),
+    }
+}
+
+/// All cases share one server; each has a database of its own.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn mariadb_conforms() {
+    let server = Arc::new(MariaDb::start());
+    for (name, case) in CASES {
+        let started = std::time::Instant::now();
+        case(&Mill::mysql(&server, name).await).await;
+        eprintln!("{name}: ok, {} ms", started.elapsed().as_millis());
     }
 }
 

@@ -112,6 +112,7 @@ pub async fn a_purge_goes_by_lots(mill: &Mill) {
         ..job(&n.to_string())
     });
     let mut left_over = store_new(&*mill.buffer, "o", jobs.collect()).await;
+    left_over.sort_unstable();
     let lots = Purge {
         lot: 10,
         ..purge(1)
