@@ -1,5 +1,6 @@
 //! The task buffer: one suite for every store, and what only one of them can do wrong.
 
+mod beside;
 mod doubt;
 mod gate;
 mod gated_claims;
