@@ -13,7 +13,7 @@ use super::freeze::{Freezer, under};
 use super::machine::Machine;
 use super::scenario::{Scenario, job_reader};
 use super::store::{StoreLine, operate};
-use super::world::Clocks;
+use super::world::{self, Clocks};
 use crate::conductor::{Broken, Settings, Tools, run};
 use crate::job::{Action, RecordId};
 
@@ -39,7 +39,17 @@ impl Host {
         }
     }
 
+    /// Whether its daemon was killed by what happened to it.
+    fn was_killed(&self) -> bool {
+        let inside = self.machine.world.lock();
+        let daemon = inside.machines[self.machine.number].daemon.as_ref();
+        daemon.is_some_and(|daemon| daemon.killed)
+    }
+
     pub fn start(&mut self, scenario: &Scenario) {
+        if self.was_killed() {
+            self.daemon = None;
+        }
         if self.daemon.is_some() {
             return;
         }
@@ -67,8 +77,14 @@ impl Host {
         };
         let (shutdown, freezer) = (CancellationToken::new(), Arc::<Freezer>::default());
         let conducting = run(tools, self.settings.clone(), shutdown.clone());
+        let task = tokio::spawn(under(freezer.clone(), conducting));
+        self.machine.world.lock().machines[number].daemon = Some(world::Daemon {
+            freezer: freezer.clone(),
+            task: task.abort_handle(),
+            killed: false,
+        });
         self.daemon = Some(Daemon {
-            task: tokio::spawn(under(freezer.clone(), conducting)),
+            task,
             shutdown,
             freezer,
         });
@@ -89,6 +105,9 @@ impl Host {
 
     /// SIGTERM.
     pub async fn stop(&mut self) {
+        if self.was_killed() {
+            return self.kill().await;
+        }
         let Some(daemon) = self.daemon.take() else {
             return;
         };
@@ -99,6 +118,7 @@ impl Host {
         let number = self.machine.number;
         let mut inside = self.machine.world.lock();
         match ended {
+            Ok(Err(error)) if error.is_cancelled() => (),
             Ok(Ok(Ok(()))) => inside.tell(|| format!("daemon {number} has stopped")),
             other => inside.breaks(format!("daemon {number} stopped badly: {other:?}")),
         }
@@ -138,6 +158,7 @@ impl Host {
     pub fn must_live(&self) {
         if let Some(daemon) = &self.daemon
             && daemon.task.is_finished()
+            && !self.was_killed()
         {
             let number = self.machine.number;
             self.machine

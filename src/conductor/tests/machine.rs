@@ -10,6 +10,7 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 use rand::RngExt;
 use tokio::sync::Notify;
+use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, sleep_until};
 
 use super::checks;
@@ -109,7 +110,7 @@ impl Machine {
         let millis = match inside.below(10) {
             0 => 0,
             1..=3 => inside.dice.random_range(1..500),
-            4..=8 => inside.dice.random_range(500..15_000),
+            4..=7 => inside.dice.random_range(500..15_000),
             _ => 40_000,
         };
         let verdict = match inside.below(20) {
@@ -227,6 +228,7 @@ impl Machine {
 
     /// What happens to every question now and then.
     async fn trouble(&self) -> Result<(), RunError> {
+        self.world.moment_of(self.number).await;
         let trouble = |what: &str| Err(RunError::Transient(what.to_owned()));
         if !self.world.strikes(0.06) {
             return Ok(());
@@ -243,14 +245,16 @@ impl Machine {
     }
 
     /// A start that takes its time, whoever waits for it.
-    fn begin_later(&self, run: RunKey) {
-        let (machine, delay) = (self.clone(), self.world.some_millis(8000));
+    fn begin_within(&self, run: RunKey, millis: u64) -> JoinHandle<Result<(), RunError>> {
+        let (machine, delay) = (self.clone(), self.world.some_millis(millis));
         tokio::spawn(async move {
             sleep(delay).await;
-            if machine.begin(run).is_err() {
+            let begun = machine.begin(run);
+            if begun.is_err() {
                 machine.seal(run);
             }
-        });
+            begun
+        })
     }
 
     fn seal(&self, run: RunKey) {
@@ -284,17 +288,14 @@ impl Runner for Machine {
             changed: Arc::default(),
         };
         self.folders().insert(run, folder);
+        self.world.moment_of(self.number).await;
         let doubt = || Err(RunError::InDoubt("who knows".to_owned()));
         let trouble = self.world.strikes(0.25);
         let kind = self.world.lock().below(6);
         match kind {
             _ if !trouble => {
-                sleep(self.world.some_millis(50)).await;
-                let begun = self.begin(run);
-                if begun.is_err() {
-                    self.seal(run);
-                }
-                begun
+                let begun = self.begin_within(run, 50).await;
+                begun.unwrap_or_else(|error| Err(RunError::InDoubt(error.to_string())))
             }
             0 => {
                 self.seal(run);
@@ -313,11 +314,11 @@ impl Runner for Machine {
                 doubt()
             }
             4 => {
-                self.begin_later(run);
+                drop(self.begin_within(run, 8000));
                 doubt()
             }
             _ => {
-                self.begin_later(run);
+                drop(self.begin_within(run, 8000));
                 pending().await
             }
         }

@@ -94,7 +94,7 @@ impl Scenario {
         };
         let world = World::new(seed, machines, loud);
         world.lock().sabotage = sabotage;
-        let enough = KILL_GRACE + Duration::from_millis(500);
+        let enough = KILL_GRACE + Duration::from_millis(50);
         let grace = if sabotage.no_grace {
             Duration::ZERO
         } else {

@@ -116,6 +116,16 @@ impl StoreLine {
         &self,
         question: impl FnOnce(&mut Inside) -> T + Send + 'static,
     ) -> Result<T, BufferError> {
+        self.world.moment_of(self.machine).await;
+        let answer = self.carry(question).await;
+        self.world.moment_of(self.machine).await;
+        answer
+    }
+
+    async fn carry<T: Send + 'static>(
+        &self,
+        question: impl FnOnce(&mut Inside) -> T + Send + 'static,
+    ) -> Result<T, BufferError> {
         let lost = || Err(BufferError::Unreachable("so it goes".to_owned()));
         match self.fault() {
             Fault::None => Ok(question(&mut self.world.lock())),

@@ -7,8 +7,10 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 use rand::rngs::SmallRng;
 use rand::{RngExt, SeedableRng};
-use tokio::time::Instant;
+use tokio::task::{AbortHandle, yield_now};
+use tokio::time::{Instant, sleep};
 
+use super::freeze::Freezer;
 use super::machine::Process;
 use super::scenario::Sabotage;
 use super::store::Row;
@@ -53,6 +55,16 @@ pub struct MachineState {
     pub boots: u32,
     /// It does not reach the store until then.
     pub cut_off_until: Instant,
+    /// Its daemon, while there is one.
+    pub daemon: Option<Daemon>,
+}
+
+/// A daemon, for who wants to do something to it.
+pub struct Daemon {
+    pub freezer: Arc<Freezer>,
+    pub task: AbortHandle,
+    /// It was killed at a moment of its own making.
+    pub killed: bool,
 }
 
 impl World {
@@ -63,6 +75,7 @@ impl World {
             booted: now,
             boots: 0,
             cut_off_until: now,
+            daemon: None,
         };
         Self(Arc::new(Mutex::new(Inside {
             dice: SmallRng::seed_from_u64(seed),
@@ -88,6 +101,35 @@ impl World {
     /// A wait of up to so many milliseconds.
     pub fn some_millis(&self, most: u64) -> Duration {
         Duration::from_millis(self.lock().dice.random_range(0..=most))
+    }
+
+    /// A moment in which a machine's daemon waits for an answer: now and then it is frozen for a
+    /// while, or killed.
+    pub async fn moment_of(&self, machine: usize) {
+        if !self.strikes(0.006) {
+            return;
+        }
+        let thaw_after = self.some_millis(20_000);
+        {
+            let mut inside = self.lock();
+            let kill = inside.chance(0.3);
+            let Some(daemon) = &mut inside.machines[machine].daemon else {
+                return;
+            };
+            if kill {
+                daemon.task.abort();
+                daemon.killed = true;
+            } else {
+                let freezer = daemon.freezer.clone();
+                freezer.freeze();
+                tokio::spawn(async move {
+                    sleep(thaw_after).await;
+                    freezer.thaw();
+                });
+            }
+            inside.tell(|| format!("daemon {machine} waits for an answer; killed: {kill}"));
+        }
+        yield_now().await;
     }
 
     /// Whether something of this probability happens, now that things happen.
