@@ -102,21 +102,22 @@ impl Conductor {
             tokio::select! {
                 biased;
                 () = shutdown.cancelled() => return Ok(()),
+                // First what is seldom: what is frequent would leave it no turn.
+                _ = polls.tick() => {
+                    orders::follow(&self.context).await;
+                    self.claim().await?;
+                }
+                () = sleep_until(self.survey_at) => self.survey().await,
                 Some(ended) = self.lives.join_next_with_id(), if !self.lives.is_empty() => {
                     self.end(ended)?;
                     if self.hungry {
-                        self.claim().await;
+                        self.claim().await?;
                     }
                 }
                 () = bell.notified() => {
-                    self.claim().await;
+                    self.claim().await?;
                     orders::follow(&self.context).await;
                 }
-                _ = polls.tick() => {
-                    orders::follow(&self.context).await;
-                    self.claim().await;
-                }
-                () = sleep_until(self.survey_at) => self.survey().await,
             }
         }
     }
@@ -179,13 +180,16 @@ impl Conductor {
     }
 
     /// Claims as many jobs as there are free slots, and begins with them.
-    async fn claim(&mut self) {
+    async fn claim(&mut self) -> Result<(), Broken> {
+        while let Some(ended) = self.lives.try_join_next_with_id() {
+            self.end(ended)?;
+        }
         let slots = self.context.settings.slots;
         let free = slots.saturating_sub(self.context.holdings.count());
         let draining = self.context.tools.draining.load(Ordering::Relaxed);
         self.hungry = !draining;
         if free == 0 || draining {
-            return;
+            return Ok(());
         }
         let sent = self.context.since_boot();
         let request = ClaimRequest {
@@ -196,12 +200,13 @@ impl Conductor {
         let Ok(claimed) = self.context.claims.claim(request).await else {
             // It may have been done: the survey finds what nobody heard of.
             self.survey_at = self.survey_at.min(Instant::now() + SURVEY_SOON);
-            return;
+            return Ok(());
         };
         self.hungry = claimed.len() >= free;
         for claimed in claimed {
             self.begin_claimed(claimed, sent);
         }
+        Ok(())
     }
 
     fn begin_claimed(&mut self, claimed: Claimed, sent: Duration) {

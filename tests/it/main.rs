@@ -12,6 +12,7 @@
 mod bridge;
 mod buffer;
 mod cli;
+mod conductor;
 mod config;
 mod daemon;
 mod demo;

@@ -1,0 +1,92 @@
+//! Jobs from their acceptance to their outcome.
+
+use gristmill::job::State;
+
+use super::stage::Stage;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_job_comes_to_its_own_end() {
+    let mut stage = Stage::new().await;
+    stage.script("well", "exit 0");
+    stage.script("badly", "exit 3");
+    // Each run has a folder of its own, so it counts in the log.
+    let twice = "echo try >>$LOG; [ $(grep -c try $LOG) -gt 2 ] || exit 75";
+    stage.script("twice_badly", twice);
+    stage.script("always_badly", "exit 75");
+    stage.start(2);
+    let mut ids = Vec::new();
+    for script in ["well", "badly", "twice_badly", "always_badly", "missing"] {
+        ids.push(stage.submit(script).await);
+    }
+    ids.push(
+        stage
+            .submit_payload(|_| "gibberish".to_owned(), "well")
+            .await,
+    );
+    let wanted = [
+        (State::Succeeded, 0),
+        (State::Failed, 1),
+        (State::Succeeded, 2),
+        (State::Failed, 3),
+        (State::Trashed, 0),
+        (State::Trashed, 0),
+    ];
+    for (id, (state, runs)) in ids.iter().zip(wanted) {
+        let record = stage.wait_for_end(*id).await;
+        assert_eq!((record.state, record.runs), (state, runs), "{record:?}");
+        let ran = record.result.is_some();
+        assert_eq!(ran, state != State::Trashed, "{record:?}");
+        assert_eq!(
+            record.reason.is_some(),
+            state != State::Succeeded,
+            "{record:?}"
+        );
+    }
+    stage.wait_for_quiet().await;
+    assert_eq!(stage.counters.stale.get(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_running_job_is_killed_by_its_holder() {
+    let mut stage = Stage::new().await;
+    stage.script("long", "echo begun >>$LOG; sleep 60");
+    stage.start(1);
+    let (first, second) = (stage.submit("long").await, stage.submit("long").await);
+    stage.wait_for(first, |state| state == State::Running).await;
+    stage.wait_for_log("begun").await;
+    stage.kill_job(second).await;
+    assert_eq!(stage.wait_for_end(second).await.state, State::Cancelled);
+    stage.kill_job(first).await;
+    let record = stage.wait_for_end(first).await;
+    assert_eq!(record.state, State::Cancelled);
+    stage.wait_for_quiet().await;
+    assert_eq!(stage.log(), "begun\n");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_drains_claims_nothing_and_lets_finish_what_runs() {
+    let mut stage = Stage::new().await;
+    let hold = stage.folder.path().join("hold");
+    std::fs::write(&hold, "").unwrap();
+    let script = format!("while [ -e {} ]; do sleep 0.05; done", hold.display());
+    stage.script("held_up", &script);
+    stage.start(1);
+    let first = stage.submit("held_up").await;
+    stage.wait_for(first, |state| state == State::Running).await;
+    stage.drain(true).await;
+    let drained = || stage.draining.load(std::sync::atomic::Ordering::Relaxed);
+    while !drained() {
+        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+    }
+    let draining = stage.draining.clone();
+    let second = stage.submit("held_up").await;
+    std::fs::remove_file(&hold).unwrap();
+    assert_eq!(stage.wait_for_end(first).await.state, State::Succeeded);
+    stage.wait_for_quiet().await;
+    // A few polls later it is still nobody's.
+    tokio::time::sleep(std::time::Duration::from_millis(1200)).await;
+    assert_eq!(stage.record(second).await.state, State::Ready);
+    assert!(draining.load(std::sync::atomic::Ordering::Relaxed));
+    stage.drain(false).await;
+    assert_eq!(stage.wait_for_end(second).await.state, State::Succeeded);
+}
