@@ -1,12 +1,16 @@
-//! Puts the house together: the store behind its gate, the bridge over it, the door before it;
-//! signals and the ordered stop.
+//! Puts the house together: the store behind its gate, the conductor beside it, the bridge over
+//! it, the door before it; signals and the ordered stop.
+
+mod conducting;
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use jiff::Timestamp;
 use secrecy::SecretString;
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use xmpp_parsers::jid::FullJid;
@@ -19,6 +23,7 @@ use crate::job::Owner;
 use crate::job::policy::{BootClock, Clock};
 use crate::windmill::Limits;
 use crate::xmpp::{self, DoorError};
+use conducting::Conducting;
 
 /// The machine's clocks: the one place that reads the time of day.
 pub struct SystemClock;
@@ -44,30 +49,63 @@ pub async fn run(
 ) -> Result<(), Report> {
     let settings = door_settings(config)?;
     let url = &config.buffer.url;
-    let gate = open_in_background(config, migrate, shutdown.clone())?;
+    // The store closes last.
+    let store_stop = CancellationToken::new();
+    let _closing = store_stop.clone().drop_guard();
+    let gate = open_in_background(config, migrate, store_stop)?;
+    let draining = Arc::<AtomicBool>::default();
+    let conducting = Conducting::prepare(config, &gate, draining.clone())?;
     let bridge = Bridge::new(gate.clone(), Arc::new(SystemClock), bridge_settings(config));
-    let bridge = Arc::new(bridge);
+    let bridge = Arc::new(bridge.drained_by(draining));
     tracing::info!(jid = %config.xmpp.jid, store = %url, "gristmill {} starts", env!("CARGO_PKG_VERSION"));
 
     // A store that is well is open before the first question; another one is not waited for.
     let _ = timeout(config.buffer.timeout, gate.opened()).await;
     let door = xmpp::run(settings, bridge, shutdown.clone());
-    let house = async { door.await.map_err(|error| door_report(config, &error)) };
+    let door = Box::pin(async { door.await.map_err(|error| door_report(config, &error)) });
+    let conductor = Box::pin(conduct(conducting, &shutdown));
     let store = async {
-        gate.opened()
-            .await
-            .map_err(|error| store_report(url, &error))?;
-        std::future::pending().await
-    };
-    tokio::pin!(house);
-    tokio::select! {
-        ended = &mut house => ended,
-        failed = store => {
-            shutdown.cancel();
-            house.await?;
-            failed
+        tokio::select! {
+            opened = gate.opened() => opened.map_err(|error| store_report(url, &error))?,
+            () = shutdown.cancelled() => (),
         }
+        shutdown.cancelled().await;
+        Ok(())
+    };
+    // Whatever ends, with an error or in order, ends the others.
+    let (door, conductor, store) = tokio::join!(
+        then_stop(&shutdown, door),
+        then_stop(&shutdown, conductor),
+        then_stop(&shutdown, store),
+    );
+    store.and(door).and(conductor)
+}
+
+/// Runs the conductor in a task of its own, so that its panic is not everybody's.
+async fn conduct(
+    conducting: Option<Conducting>,
+    shutdown: &CancellationToken,
+) -> Result<(), Report> {
+    let Some(conducting) = conducting else {
+        shutdown.cancelled().await;
+        return Ok(());
+    };
+    let mut task = JoinSet::new();
+    task.spawn(conducting.run(shutdown.clone()));
+    match task.join_next().await {
+        Some(Ok(ended)) => ended,
+        Some(Err(error)) => Err(conducting::broken(error)),
+        None => Ok(()),
     }
+}
+
+async fn then_stop(
+    shutdown: &CancellationToken,
+    part: impl Future<Output = Result<(), Report>>,
+) -> Result<(), Report> {
+    let ended = part.await;
+    shutdown.cancel();
+    ended
 }
 
 /// A token that is cancelled by SIGTERM or SIGINT.

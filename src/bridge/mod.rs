@@ -4,11 +4,12 @@
 //! stored before the commit has returned.
 
 mod answers;
+mod demand;
 mod rejecting;
 mod room;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -70,6 +71,8 @@ pub struct Bridge {
     settings: Settings,
     /// Set once, when the daemon begins to stop: no job is wanted any more.
     draining: AtomicBool,
+    /// Set while an operator has the daemon drained.
+    drained: Arc<AtomicBool>,
 }
 
 impl Bridge {
@@ -82,21 +85,7 @@ impl Bridge {
             clock,
             settings,
             draining,
-        }
-    }
-
-    /// From now on no job is wanted.
-    pub fn drain(&self) {
-        self.draining.store(true, Ordering::Relaxed);
-    }
-
-    /// What numJobsWanted is answered: 0 while draining.
-    #[must_use]
-    pub fn jobs_wanted(&self) -> u32 {
-        if self.draining.load(Ordering::Relaxed) {
-            0
-        } else {
-            self.settings.jobs_wanted
+            drained: Arc::default(),
         }
     }
 

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use crate::job::Owner;
 use crate::xmpp::Security;
 
-use super::{Config, Supervisor};
+use super::{Config, Supervisor, running};
 
 /// What is wrong with a key.
 #[derive(Debug, PartialEq, Eq)]
@@ -47,6 +47,7 @@ pub(super) fn cross_check(config: &Config) -> Result<(), Fault> {
             return fault(key, "must be 1 or more", "leave it out for the default");
         }
     }
+    running::check(config)?;
     check_supervisors(config)
 }
 
@@ -88,7 +89,7 @@ impl Supervisor {
     }
 }
 
-fn fault(
+pub(super) fn fault(
     key: impl Into<String>,
     what: impl Into<String>,
     hint: impl Into<String>,

@@ -2,6 +2,7 @@
 
 mod check;
 mod layers;
+mod running;
 pub mod secrets;
 mod units;
 
@@ -20,6 +21,7 @@ use crate::xmpp::{Security, Server};
 use layers::Layers;
 
 pub use layers::Source;
+pub use running::{Conductor, KeepWork, Limits, Process, Runner, RunnerKind};
 
 /// The commented defaults: the lowest layer and, by that, documentation that cannot drift.
 pub const DEFAULTS: &str = include_str!("default.toml");
@@ -43,6 +45,10 @@ pub struct Config {
     pub bridge: Bridge,
     /// Where jobs are stored.
     pub buffer: Buffer,
+    /// Whether and how often jobs are run.
+    pub conductor: Conductor,
+    /// What runs them.
+    pub runner: Runner,
     /// What is logged.
     pub log: Log,
 }

@@ -175,6 +175,7 @@ fn configure(
             format!("[{{ jid = \"{}\" }}]", bare(SUPERVISOR)?),
         ),
         ("bridge.jobs_wanted", jobs.to_string()),
+        ("conductor.enabled", false.to_string()),
         (
             "buffer.url",
             format!("sqlite:{}", folder.path().join("buffer.db").display()),

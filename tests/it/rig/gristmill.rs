@@ -71,7 +71,10 @@ impl Gristmill {
              server = \"{address}\"\nca_file = \"{ca}\"\n\n\
              [[supervisor]]\njid = \"{first}@{DOMAIN}\"\nowner = \"prodsys\"\n\n\
              [[supervisor]]\njid = \"{other}@{DOMAIN}\"\n\n\
-             [buffer]\nurl = \"{url}\"\n{store_password}",
+             [buffer]\nurl = \"{url}\"\n{store_password}\n\
+             [conductor]\nenabled = false\n\n\
+             [runner.process]\ntransformations = [\"{folder}/transformations\"]\n\
+             work_dir = \"{folder}/work\"\n",
             folder = path.display(),
             address = server.address(),
             ca = server.ca_file().display(),
@@ -131,6 +134,36 @@ impl Gristmill {
 
     fn log_file(&self) -> PathBuf {
         self.folder.path().join("log")
+    }
+
+    /// Writes a shell script that jobs can name. What it appends to `$LOG` is in
+    /// [`Self::job_log`].
+    pub fn script(&self, name: &str, text: &str) {
+        let programs = self.folder.path().join("transformations");
+        fs::create_dir_all(&programs).expect("a folder");
+        let text = format!("#!/bin/sh\nLOG={}\n{text}\n", self.job_log_file().display());
+        fs::write(programs.join(name), text).expect("a script");
+        fs::set_permissions(programs.join(name), fs::Permissions::from_mode(0o755))
+            .expect("permissions");
+    }
+
+    /// What scripts have written to `$LOG`.
+    pub fn job_log(&self) -> String {
+        fs::read_to_string(self.job_log_file()).unwrap_or_default()
+    }
+
+    /// Where scripts write.
+    pub fn job_log_file(&self) -> PathBuf {
+        self.folder.path().join("job-log")
+    }
+
+    /// Runs an operator's command on its configuration.
+    pub fn command(&self, words: &[&str]) {
+        let mut command = command(env!("CARGO_BIN_EXE_gristmill"));
+        command.args(words).arg("--config").arg(self.config_file());
+        let output = command.output().expect("a command");
+        let error = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{words:?}: {error}");
     }
 
     /// Sends SIGTERM and does not wait.

@@ -1,0 +1,171 @@
+//! How jobs are run: `[conductor]`, `[runner]` and `[runner.process]`.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde::Deserialize;
+
+use super::check::{Fault, fault};
+use super::{Config, units};
+
+/// So many renewals must fit into a lease: one that fails loses nothing yet.
+const RENEWALS_IN_A_LEASE: u32 = 3;
+
+/// `[conductor]`
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Conductor {
+    /// Whether jobs are run here at all.
+    pub enabled: bool,
+    /// Jobs at a time; 0: as many as there are cores.
+    pub slots: usize,
+    /// How long a claim lasts before its run has started.
+    #[serde(deserialize_with = "units::duration")]
+    pub lease: Duration,
+    /// How long it lasts once the job runs.
+    #[serde(deserialize_with = "units::duration")]
+    pub run_lease: Duration,
+    /// So many failed runs fail a job.
+    pub max_runs: u32,
+    /// More abandons trash a job.
+    pub max_abandons: u32,
+    /// How long a job rests after its first failure.
+    #[serde(deserialize_with = "units::duration")]
+    pub retry_after: Duration,
+    /// It never rests longer.
+    #[serde(deserialize_with = "units::duration")]
+    pub retry_longest: Duration,
+}
+
+/// `[runner]`
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Runner {
+    /// Which kind.
+    pub kind: RunnerKind,
+    /// As local processes.
+    pub process: Process,
+}
+
+/// The ways to run a job.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum RunnerKind {
+    /// As a process of this machine.
+    Process,
+}
+
+/// `[runner.process]`
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Process {
+    /// The folders below which programs are looked up.
+    pub transformations: Vec<PathBuf>,
+    /// The folder of the runs.
+    pub work_dir: PathBuf,
+    /// How long a run may take.
+    #[serde(deserialize_with = "units::duration")]
+    pub timeout: Duration,
+    /// How long a program may take to end when it is asked to.
+    #[serde(deserialize_with = "units::duration")]
+    pub grace: Duration,
+    /// Whose folders are kept.
+    pub keep_work: KeepWork,
+    /// Exit codes after which another run may do better.
+    pub retry_exit_codes: Vec<i32>,
+    /// What a run may use.
+    pub limits: Limits,
+}
+
+/// `[runner.process.limits]`: what ends a run that uses more.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Limits {
+    /// In bytes.
+    #[serde(deserialize_with = "units::size")]
+    pub memory: usize,
+    /// Of all its processes.
+    #[serde(deserialize_with = "units::duration")]
+    pub cpu_time: Duration,
+    /// Processes and threads.
+    pub processes: u32,
+    /// Of each file, in bytes.
+    #[serde(deserialize_with = "units::size")]
+    pub file_size: usize,
+    /// Of standard output, and of standard error, in bytes.
+    #[serde(deserialize_with = "units::size")]
+    pub output_size: usize,
+    /// Of everything in its folder, in bytes.
+    #[serde(deserialize_with = "units::size")]
+    pub folder_size: usize,
+}
+
+/// Whose folder is kept when its outcome is stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum KeepWork {
+    /// Nobody's.
+    Never,
+    /// That of runs that did not succeed.
+    Failed,
+    /// Everybody's.
+    Always,
+}
+
+pub(super) fn check(config: &Config) -> Result<(), Fault> {
+    let conductor = &config.conductor;
+    if !conductor.enabled {
+        return Ok(());
+    }
+    if conductor.max_runs == 0 {
+        let hint = "1: a job whose run failed is not run again";
+        return fault("conductor.max_runs", "must be 1 or more", hint);
+    }
+    if conductor.lease < RENEWALS_IN_A_LEASE * config.buffer.timeout {
+        let what = format!(
+            "{:?} is shorter than {RENEWALS_IN_A_LEASE} renewals, which may take buffer.timeout \
+             ({:?}) each",
+            conductor.lease, config.buffer.timeout
+        );
+        return fault("conductor.lease", what, "\"30s\" is the default");
+    }
+    if conductor.run_lease < conductor.lease {
+        let what = "must not be shorter than conductor.lease";
+        return fault("conductor.run_lease", what, "\"15m\" is the default");
+    }
+    if conductor.retry_longest < conductor.retry_after {
+        let what = "must not be shorter than conductor.retry_after";
+        return fault("conductor.retry_longest", what, "\"10m\" is the default");
+    }
+    check_process(&config.runner.process)
+}
+
+fn check_process(process: &Process) -> Result<(), Fault> {
+    if process.transformations.is_empty() {
+        let hint = "name the folders of your programs, or set conductor.enabled = false";
+        let what = "without a folder of programs no job can run";
+        return fault("runner.process.transformations", what, hint);
+    }
+    let paths = process.transformations.iter();
+    let paths = paths.map(|path| ("runner.process.transformations", path));
+    let paths = paths.chain([("runner.process.work_dir", &process.work_dir)]);
+    for (key, path) in paths {
+        if !path.is_absolute() {
+            let what = format!("{:?} is not an absolute path", path.display().to_string());
+            return fault(key, what, "begin it with /");
+        }
+    }
+    if process.limits.processes == 0 {
+        let what = "a job is one process at least";
+        return fault(
+            "runner.process.limits.processes",
+            what,
+            "1024 is the default",
+        );
+    }
+    if process.retry_exit_codes.contains(&0) {
+        let what = "exit code 0 is success, and is not retried";
+        return fault("runner.process.retry_exit_codes", what, "take the 0 out");
+    }
+    Ok(())
+}
