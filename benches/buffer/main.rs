@@ -12,10 +12,12 @@
     clippy::print_stderr
 )]
 
+mod claims;
 mod documents;
 mod raw;
 #[path = "../../tests/it/rig/mod.rs"]
 mod rig;
+mod running;
 mod table;
 
 use std::path::Path;
@@ -24,7 +26,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use gristmill::bridge::{Bridge, Origin, ReplyRoom, Settings};
-use gristmill::buffer::{self, Options, StoreUrl};
+use gristmill::buffer::{self, Options, StoreUrl, TaskBuffer};
 use gristmill::job::Owner;
 use gristmill::job::policy::Clock;
 use gristmill::windmill::{Answer, Limits, ReceiptResult, Reply};
@@ -61,12 +63,10 @@ struct Subject {
 impl Subject {
     async fn open(url: &str, password: Option<&str>) -> Self {
         let url = StoreUrl::parse(url).unwrap();
-        let options = Options {
-            password: password.map(|password| password.to_owned().into()),
-            timeout: Duration::from_mins(1),
-            ..Options::default()
-        };
-        let store = buffer::open(&url, &options).await.unwrap();
+        Self::new(buffer::open(&url, &options(password)).await.unwrap())
+    }
+
+    fn new(store: Arc<dyn TaskBuffer>) -> Self {
         let settings = Settings {
             jobs_wanted: 1000,
             limits: Limits {
@@ -138,6 +138,14 @@ impl Subject {
         for task in tasks.collect::<Vec<_>>() {
             task.await.unwrap();
         }
+    }
+}
+
+fn options(password: Option<&str>) -> Options {
+    Options {
+        password: password.map(|password| password.to_owned().into()),
+        timeout: Duration::from_mins(1),
+        ..Options::default()
     }
 }
 
@@ -272,8 +280,12 @@ async fn main() {
     let folder = tempfile::tempdir().unwrap();
     let mut table = Table::new("SQLite");
     sqlite(&mut table, folder.path()).await;
+    running::sqlite(&mut table, folder.path()).await;
+    running::sqlite_depth(&mut table, folder.path()).await;
     table.print();
     let mut table = Table::new("MariaDB");
     mariadb(&mut table).await;
+    running::mariadb(&mut table).await;
+    running::mariadb_depth(&mut table).await;
     table.print();
 }

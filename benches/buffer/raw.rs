@@ -99,6 +99,45 @@ impl RawMysql {
         futures::future::join_all(work).await;
     }
 
+    /// One-row updates by the primary key, autocommit, of the records of the last request.
+    pub async fn updates(&mut self, clients: usize) {
+        let ids = self.last_ids();
+        let shares = ids.chunks(ids.len() / clients);
+        let work = self
+            .conns
+            .iter_mut()
+            .zip(shares)
+            .map(async |(conn, share)| {
+                let update = "UPDATE jobs SET state = 'claimed' WHERE id = ?";
+                for id in share {
+                    conn.exec_drop(update, (id,)).await.unwrap();
+                }
+            });
+        futures::future::join_all(work).await;
+    }
+
+    /// What one would write first: each client claims a ready job, reads it and settles it.
+    pub async fn skip_locked(&mut self, clients: usize, jobs: usize) {
+        let select = "SELECT id FROM jobs WHERE state = 'ready'
+                      ORDER BY priority_neg, id LIMIT 1 FOR UPDATE SKIP LOCKED";
+        let conns = self.conns.iter_mut().take(clients);
+        let work = conns.map(async |conn| {
+            for _ in 0..jobs / clients {
+                conn.query_drop("START TRANSACTION").await.unwrap();
+                let id: Option<u64> = conn.exec_first(select, ()).await.unwrap();
+                let update = "UPDATE jobs SET state = 'claimed' WHERE id = ?";
+                conn.exec_drop(update, (id.unwrap(),)).await.unwrap();
+                conn.query_drop("COMMIT").await.unwrap();
+                let read = "SELECT xml FROM payloads WHERE record_id = ?";
+                let xml: Option<Vec<u8>> = conn.exec_first(read, (id,)).await.unwrap();
+                assert!(xml.is_some());
+                let update = "UPDATE jobs SET state = 'succeeded' WHERE id = ?";
+                conn.exec_drop(update, (id,)).await.unwrap();
+            }
+        });
+        futures::future::join_all(work).await;
+    }
+
     /// The record IDs of the last request.
     pub fn last_ids(&self) -> Vec<u64> {
         self.last.clone().collect()
@@ -198,6 +237,18 @@ impl RawSqlite {
                     "bench", name, 1, "ready", -500, [7_u8; 32], 1, 1, xml
                 ])
                 .unwrap();
+        }
+        started.elapsed().as_secs_f64()
+    }
+
+    /// One-row updates by the primary key, autocommit, of the records of the last request;
+    /// seconds.
+    pub fn updates(&mut self) -> f64 {
+        let started = Instant::now();
+        for id in self.last.clone() {
+            let update = "UPDATE jobs SET state = 'claimed' WHERE id = ?";
+            let mut update = self.connection.prepare_cached(update).unwrap();
+            update.execute([id]).unwrap();
         }
         started.elapsed().as_secs_f64()
     }
