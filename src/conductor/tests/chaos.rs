@@ -113,7 +113,8 @@ impl Host {
         };
         daemon.freezer.thaw();
         daemon.shutdown.cancel();
-        let limit = self.settings.patience.stop + Duration::from_secs(20);
+        // It may be frozen several times on its way.
+        let limit = self.settings.patience.stop + Duration::from_mins(5);
         let ended = timeout(limit, daemon.task).await;
         let number = self.machine.number;
         let mut inside = self.machine.world.lock();
