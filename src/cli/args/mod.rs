@@ -92,8 +92,8 @@ pub(super) struct Serve {
 
 #[derive(Debug, Args)]
 pub(super) struct Demo {
-    /// How many jobs to hand over
-    #[arg(long, default_value_t = 20, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    /// How many jobs to hand over, at least 4
+    #[arg(long, default_value_t = 20, value_name = "N", value_parser = clap::value_parser!(u32).range(4..=10_000))]
     pub(super) jobs: u32,
     /// Show every document in full
     #[arg(long)]

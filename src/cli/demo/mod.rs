@@ -1,28 +1,36 @@
 //! `gristmill demo`: an XMPP server on loopback, the daemon, and a supervisor that takes some jobs
 //! through their whole life, all in this process. It succeeds only if every job was accepted once
-//! and ended.
+//! and ended as it must.
 
+mod cast;
 mod screen;
 mod stage;
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep};
 
 use crate::error::{Kind, Report};
-use crate::job::{InvalidId, JobId, Outcome, RecordId};
+use crate::job::{JobId, RecordId};
 use crate::windmill::{
     Answer, Call, Existence, JobQuery, KillResult, ReceiptResult, RecordQuery, RecordRef, Request,
-    Status, Submission, SubmittedJob, sample, write_job,
+    Status, StatusAnswer, Submission, SubmittedJob, write_job,
 };
 
 use super::args::Demo;
 use super::output::Output;
-use screen::Screen;
+use cast::{Actor, Role};
+use screen::{Ending, Screen, Shown};
 use stage::Stage;
 
 /// Jobs in one request: what fits into a stanza on servers with their default limits.
 const JOBS_IN_A_REQUEST: usize = 50;
-/// The size of a job as XML, in bytes: that of a production of 2004.
-const JOB_BYTES: usize = 3600;
+/// How soon the supervisor asks again how the jobs are.
+const ASK_AGAIN: Duration = Duration::from_millis(200);
+/// From the first job's storing to the last one's end: for each job, and for all.
+const LIMIT_FOR_EACH: Duration = Duration::from_secs(2);
+const LIMIT_FOR_ALL: Duration = Duration::from_mins(1);
 
 pub(super) async fn run(arguments: Demo, output: &mut Output) -> Result<(), Report> {
     let stage = Stage::set(arguments.jobs).await?;
@@ -47,15 +55,24 @@ struct Play<'a> {
 
 impl Play<'_> {
     async fn all(&mut self, jobs: u32) -> Result<(), Report> {
+        let deadline = Instant::now() + LIMIT_FOR_ALL + LIMIT_FOR_EACH * jobs;
         self.how_many_are_wanted(jobs).await?;
-        let jobs = production(jobs)?;
+        let cast = self.stage.cast(jobs)?;
+        let jobs: Vec<_> = cast.iter().map(submission).collect();
         let records = self.hand_over(&jobs).await?;
         self.hand_over_again(&jobs, &records).await?;
         self.ask_for_records(&records).await?;
-        self.expect_status(&records, Status::Pending, None).await?;
-        self.kill(&records).await?;
-        self.expect_status(&records, Status::Finished, Some(Outcome::Cancelled))
-            .await?;
+        let endless: Records = cast
+            .iter()
+            .zip(&records)
+            .filter(|(actor, _)| actor.role == Role::Endless)
+            .map(|(_, record)| record.clone())
+            .collect();
+        self.wait_until(&endless, Status::Running, deadline).await?;
+        self.kill(&endless).await?;
+        let ended = self.wait_until(&records, Status::Finished, deadline);
+        let ended = ended.await?;
+        self.check_endings(&cast, &ended).await?;
         self.ask_for_a_stranger(&records).await
     }
 
@@ -144,41 +161,105 @@ impl Play<'_> {
         Ok(())
     }
 
-    async fn expect_status(
+    /// Asks again and again until every job has come to `status`; answers what was said last.
+    async fn wait_until(
         &mut self,
         records: &Records,
         status: Status,
-        outcome: Option<Outcome>,
-    ) -> Result<(), Report> {
+        deadline: Instant,
+    ) -> Result<Vec<StatusAnswer>, Report> {
         self.screen.scene("How are they?", records.len())?;
-        for some in records.chunks(JOBS_IN_A_REQUEST) {
-            let Answer::Statuses(entries) = self
-                .ask(Call::GetStatus(pairs(some)), status.name())
-                .await?
-            else {
-                return Err(unexpected(&"another answer"));
-            };
-            for entry in entries {
-                let result = entry.detail.as_ref().and_then(|detail| detail.result);
-                if (entry.status, result) != (status, outcome) {
-                    return Err(unexpected(&entry));
-                }
+        loop {
+            let answers = self.statuses(records, status).await?;
+            let there = answers.iter().filter(|answer| answer.status == status);
+            let there = there.count();
+            self.screen.reached(there, status.name());
+            if there == records.len() {
+                return Ok(answers);
             }
+            let strange = |answer: &&StatusAnswer| {
+                !matches!(
+                    answer.status,
+                    Status::Pending | Status::Running | Status::Finished
+                )
+            };
+            if let Some(answer) = answers.iter().find(strange) {
+                return Err(unexpected(answer));
+            }
+            if Instant::now() > deadline {
+                let what = format!(
+                    "only {there} of {} jobs are {} in time",
+                    records.len(),
+                    status.name()
+                );
+                return Err(Report::new(Kind::Failed, what));
+            }
+            sleep(ASK_AGAIN).await;
         }
-        Ok(())
     }
 
-    async fn kill(&mut self, records: &Records) -> Result<(), Report> {
-        self.screen.scene("End them.", records.len())?;
+    async fn statuses(
+        &mut self,
+        records: &Records,
+        awaited: Status,
+    ) -> Result<Vec<StatusAnswer>, Report> {
+        let mut answers = Vec::with_capacity(records.len());
         for some in records.chunks(JOBS_IN_A_REQUEST) {
-            match self.ask(Call::KillJobs(pairs(some)), "killed").await? {
-                Answer::Kills(entries)
-                    if entries
-                        .iter()
-                        .all(|entry| entry.result == KillResult::Killed) => {}
+            let call = Call::GetStatus(pairs(some));
+            match self.ask_shown(call, awaited.name(), Shown::Once).await? {
+                Answer::Statuses(entries) if entries.len() == some.len() => answers.extend(entries),
                 other => return Err(unexpected(&other)),
             }
         }
+        Ok(answers)
+    }
+
+    async fn kill(&mut self, records: &Records) -> Result<(), Report> {
+        self.screen
+            .scene("End the one that never ends.", records.len())?;
+        match self
+            .ask(Call::KillJobs(pairs(records)), "kill-requested")
+            .await?
+        {
+            Answer::Kills(entries)
+                if entries
+                    .iter()
+                    .all(|entry| entry.result == KillResult::KillRequested) =>
+            {
+                Ok(())
+            }
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    /// Holds what the supervisor was told, and what the store counted, against what each job had
+    /// to show.
+    async fn check_endings(
+        &mut self,
+        cast: &[Actor],
+        ended: &[StatusAnswer],
+    ) -> Result<(), Report> {
+        let records = self.stage.records().await?;
+        let mut endings = BTreeMap::new();
+        for (actor, answer) in cast.iter().zip(ended) {
+            let detail = answer.detail.as_deref().ok_or_else(|| unexpected(answer))?;
+            let record = records.get(&answer.job_id);
+            let record = record.ok_or_else(|| unexpected(answer))?;
+            let as_it_must = detail.result == Some(actor.role.outcome())
+                && detail.exit_code == actor.role.exit_code()
+                && record.runs == actor.role.failed_runs()
+                && left_its_outputs(actor, answer);
+            if !as_it_must {
+                return Err(unexpected(&(answer, record)));
+            }
+            let ending: &mut Ending = endings.entry(actor.role).or_default();
+            ending.jobs += 1;
+            ending.cpu += record
+                .result
+                .as_ref()
+                .map_or(Duration::ZERO, |result| result.cpu);
+        }
+        self.screen.endings(endings);
         Ok(())
     }
 
@@ -203,13 +284,23 @@ impl Play<'_> {
     }
 
     async fn ask(&mut self, call: Call, outcome: &str) -> Result<Answer, Report> {
+        self.ask_shown(call, outcome, Shown::Always).await
+    }
+
+    async fn ask_shown(
+        &mut self,
+        call: Call,
+        outcome: &str,
+        shown: Shown,
+    ) -> Result<Answer, Report> {
         self.requests += 1;
         let request = Request {
             id: Some(format!("demo-{}", self.requests)),
             call,
         };
         let exchange = self.stage.ask(&request).await?;
-        self.screen.exchange(&request.call, &exchange, outcome)?;
+        self.screen
+            .exchange(&request.call, &exchange, outcome, shown)?;
         exchange.reply.content.map_err(|fault| {
             let what = format!(
                 "the executor answered {}: {}",
@@ -224,14 +315,21 @@ impl Play<'_> {
 /// Jobs with the records that they were given.
 type Records = Vec<(JobId, RecordId)>;
 
-fn production(jobs: u32) -> Result<Vec<SubmittedJob>, Report> {
-    let submission = |number| {
-        let spec = sample::production_job(number, JOB_BYTES)?;
-        let xml = write_job(&spec);
-        Ok(SubmittedJob::new(spec, xml))
-    };
-    let jobs: Result<_, InvalidId> = (0..jobs).map(submission).collect();
-    jobs.map_err(|error| Report::new(Kind::Bug, "the demo's jobs are invalid").because(error))
+fn submission(actor: &Actor) -> SubmittedJob {
+    SubmittedJob::new(actor.spec.clone(), write_job(&actor.spec))
+}
+
+/// What succeeds has all that it declared, with content; what does not has nothing to show.
+fn left_its_outputs(actor: &Actor, answer: &StatusAnswer) -> bool {
+    let outputs = answer.detail.iter().flat_map(|detail| &detail.outputs);
+    let left = outputs.filter(|output| output.size > 0);
+    let left = left.map(|output| output.logical_name.as_str());
+    let declared = actor.spec.outputs.iter();
+    let declared = declared.map(|output| output.logical_name.as_str());
+    match actor.role {
+        Role::Simulation | Role::Flaky => left.eq(declared),
+        Role::Broken | Role::Endless => left.count() == 0,
+    }
 }
 
 fn pairs(records: &[(JobId, RecordId)]) -> Vec<RecordQuery> {

@@ -1,6 +1,7 @@
 //! Everything that the demo needs to have around: an XMPP server, the daemon, and a supervisor's
 //! line to it.
 
+use std::collections::HashMap;
 use std::error::Error;
 use std::fs::OpenOptions;
 use std::io::Write;
@@ -17,13 +18,16 @@ use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use xmpp_parsers::jid::{BareJid, FullJid, Jid};
 
+use crate::buffer::{self, ListFilter};
 use crate::config::{self, Config, FileChoice, Sources};
 use crate::daemon;
 use crate::error::{Kind, Report};
-use crate::job::JobId;
+use crate::job::{JobId, Record};
 use crate::windmill::{self, Answer, Call, DataAnswer, JobQuery, Reply, Request};
 use crate::xmpp::loopback::{Account, Loopback};
 use crate::xmpp::peer::{Carrier, Peer};
+
+use super::cast::{self, Actor};
 
 /// The daemon's account, and the resource that it binds.
 const EXECUTOR: &str = "executor@localhost/panda";
@@ -35,6 +39,8 @@ const START_LIMIT: Duration = Duration::from_secs(20);
 const ANSWER_LIMIT: Duration = Duration::from_secs(20);
 /// How soon the supervisor looks again for an executor that is not online yet.
 const LOOK_AGAIN: Duration = Duration::from_millis(50);
+/// Where the programs are, below the stage's folder.
+const PROGRAMS: &str = "transformations";
 
 /// What was asked and answered.
 pub(super) struct Exchange {
@@ -47,11 +53,12 @@ pub(super) struct Exchange {
 /// The server, the daemon and the supervisor, all up.
 pub(super) struct Stage {
     supervisor: Peer,
+    config: Config,
     daemon: JoinHandle<Result<(), Report>>,
     shutdown: CancellationToken,
     server_shutdown: CancellationToken,
-    /// Holds the store and the passwords, and goes when the demo ends.
-    _folder: TempDir,
+    /// Holds the store, the password, the programs and their work; goes when the demo ends.
+    folder: TempDir,
 }
 
 impl Stage {
@@ -62,6 +69,8 @@ impl Stage {
         let password = SecretString::from(format!("{:032x}", rand::random::<u128>()));
         let server_shutdown = CancellationToken::new();
         let address = serve_xmpp(&password, server_shutdown.clone()).await?;
+        cast::install(&folder.path().join(PROGRAMS))
+            .map_err(|error| failed("no programs").because(error))?;
         let config = configure(&folder, &password, address, jobs)?;
         let shutdown = CancellationToken::new();
         let daemon = start_daemon(config.clone(), shutdown.clone());
@@ -70,10 +79,41 @@ impl Stage {
             daemon,
             shutdown,
             server_shutdown,
-            _folder: folder,
+            config,
+            folder,
         };
         stage.wait_for_daemon().await?;
         Ok(stage)
+    }
+
+    /// The jobs that can be run here.
+    pub(super) fn cast(&self, jobs: u32) -> Result<Vec<Actor>, Report> {
+        let input = cast::write_input(self.folder.path())
+            .map_err(|error| failed("no input").because(error))?;
+        cast::jobs(jobs, &input)
+            .map_err(|error| Report::new(Kind::Bug, "the demo's jobs are invalid").because(error))
+    }
+
+    /// What an operator sees of each job.
+    pub(super) async fn records(&self) -> Result<HashMap<JobId, Record>, Report> {
+        let (url, options) = (
+            &self.config.buffer.url,
+            daemon::store_options(&self.config.buffer)?,
+        );
+        let store = buffer::open_for_reading(url, &options)
+            .await
+            .map_err(|error| daemon::store_report(url, &error))?;
+        let all = ListFilter {
+            owner: None,
+            job_id: None,
+            state: None,
+            since: None,
+            limit: u32::MAX,
+        };
+        let records = store.list(&all).await;
+        let records = records.map_err(|error| failed("the store gave no list").because(error))?;
+        let by_job = |record: Record| (record.key.job_id.clone(), record);
+        Ok(records.into_iter().map(by_job).collect())
     }
 
     /// One request and its answer.
@@ -164,6 +204,7 @@ fn configure(
 ) -> Result<Config, Report> {
     let password_file = folder.path().join("password");
     write_private(&password_file, password)?;
+    let path = |name: &str| folder.path().join(name).display().to_string();
     let flags = [
         ("xmpp.jid", EXECUTOR.to_owned()),
         ("xmpp.password_file", password_file.display().to_string()),
@@ -175,11 +216,16 @@ fn configure(
             format!("[{{ jid = \"{}\" }}]", bare(SUPERVISOR)?),
         ),
         ("bridge.jobs_wanted", jobs.to_string()),
-        ("conductor.enabled", false.to_string()),
+        ("buffer.url", format!("sqlite:{}", path("buffer.db"))),
         (
-            "buffer.url",
-            format!("sqlite:{}", folder.path().join("buffer.db").display()),
+            "runner.process.transformations",
+            format!("[\"{}\"]", path(PROGRAMS)),
         ),
+        ("runner.process.work_dir", path("work")),
+        ("runner.process.grace", "1s".to_owned()),
+        ("runner.process.keep_work", "never".to_owned()),
+        ("conductor.slots", "0".to_owned()),
+        ("conductor.retry_after", "500ms".to_owned()),
     ];
     let loaded = config::load(&Sources {
         file: FileChoice::Without,
