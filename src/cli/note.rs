@@ -10,7 +10,7 @@ const MAX_WHO_CHARS: usize = 120;
 pub(super) fn note(reason: Option<String>) -> Note {
     let user = config::user().unwrap_or_else(|| {
         let user = rustix::process::getuid();
-        format!("uid {}", user.as_raw())
+        format!("uid{}", user.as_raw())
     });
     let host = rustix::system::uname();
     let host = host.nodename().to_string_lossy();

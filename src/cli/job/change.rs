@@ -227,7 +227,10 @@ fn conclude(action: Action, tally: &Tally, output: &Output) -> Result<(), Report
         let what = format!("{}: {words}", action.name());
         return Err(Report::new(failure, what));
     }
-    output.note(words);
+    // One answer speaks for itself.
+    if tally.words.values().sum::<u64>() > 1 {
+        output.note(words);
+    }
     Ok(())
 }
 

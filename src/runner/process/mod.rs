@@ -11,6 +11,7 @@ mod report;
 mod settings;
 mod shared;
 mod work_dir;
+mod written;
 
 use std::io;
 use std::os::fd::OwnedFd;
@@ -26,8 +27,10 @@ pub use super::wrapper::Limits;
 use super::{News, RunError, RunState, Runner};
 use crate::job::policy::Clock;
 use crate::job::{RunKey, RunOrder, RunReport};
+pub use program::Stream;
 pub use settings::{KeepWork, Settings};
 use shared::Shared;
+pub use written::{Written, written};
 
 /// How often a run is looked at whose end nobody tells.
 const LOOK_AGAIN: Duration = Duration::from_millis(20);

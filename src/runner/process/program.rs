@@ -38,16 +38,33 @@ impl Program {
         for output in &spec.outputs {
             file_name("output", output)?;
         }
-        let name = |file: &Option<File>, default: &str| match file {
-            Some(file) => file_name(default, file),
-            None => Ok(default.to_owned()),
-        };
         Ok(Self {
             path: find(folders, &spec.transformation.path)?,
             arguments,
-            stdout: name(&spec.stdout, "stdout")?,
-            stderr: name(&spec.stderr, "stderr")?,
+            stdout: stream_name(spec, Stream::Stdout)?,
+            stderr: stream_name(spec, Stream::Stderr)?,
         })
+    }
+}
+
+/// What a program writes to, as its job names it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stream {
+    /// Standard output.
+    Stdout,
+    /// Standard error.
+    Stderr,
+}
+
+/// The name of a stream's file in the program's folder, or why the job's name for it is none.
+pub(super) fn stream_name(spec: &JobSpec, stream: Stream) -> Result<String, String> {
+    let (file, default) = match stream {
+        Stream::Stdout => (&spec.stdout, "stdout"),
+        Stream::Stderr => (&spec.stderr, "stderr"),
+    };
+    match file {
+        Some(file) => file_name(default, file),
+        None => Ok(default.to_owned()),
     }
 }
 

@@ -14,9 +14,9 @@ use crate::job::{RecordId, RunKey, Token};
 /// The file that names the holder of the claims, locked by the daemon that uses the folder.
 const HOLDER: &str = "holder";
 /// The folders of runs that are not forgotten.
-const RUNS: &str = "runs";
+pub(super) const RUNS: &str = "runs";
 /// The folders that somebody may want to look at.
-const KEPT: &str = "kept";
+pub(super) const KEPT: &str = "kept";
 /// The folders that are being removed, so that no run is ever half there.
 const REMOVED: &str = "removed";
 /// The longest part of a holder's name that says on which machine it is, in bytes.
@@ -130,7 +130,7 @@ fn holder(file: &mut File) -> io::Result<String> {
     Ok(name)
 }
 
-fn run_key(name: &str) -> Option<RunKey> {
+pub(super) fn run_key(name: &str) -> Option<RunKey> {
     let (record, token) = name.split_once('-')?;
     let run = RunKey {
         record: RecordId::new(record.parse().ok()?)?,
