@@ -74,6 +74,55 @@ fn jobs_are_seen_beside_a_daemon_on_mariadb() {
     an_operator_sees_the_jobs(&server, &daemon);
 }
 
+/// An operator hands a job in beside the daemon and acts on it; its supervisor hears of it.
+fn an_operator_acts_on_jobs(server: &dyn XmppServer, daemon: &Gristmill) {
+    let mut supervisor = Supervisor::login(server, SUPERVISOR, EXECUTOR_JID);
+    supervisor.wait_until_served();
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("jobs.xml");
+    std::fs::write(&file, execute_jobs("a", &["one", "two"])).unwrap();
+    let submit = [
+        "job",
+        "submit",
+        file.to_str().unwrap(),
+        "--owner",
+        "prodsys",
+    ];
+    let stored = stdout(&run(daemon, &submit));
+    assert!(stored.contains("one#1  stored  record 1"), "{stored}");
+    let again = supervisor.ask(Carrier::Iq, "a", &execute_jobs("a", &["one"]));
+    assert_eq!(again.each("taskBufferRecordID"), ["1"]);
+
+    stdout(&run(daemon, &["job", "hold", "1", "--reason", "new disks"]));
+    let why = stdout(&run(daemon, &["job", "why", "1"]));
+    assert!(why.contains("new disks"), "{why}");
+    let mut status = |id: &str, record: &str, job: &str| {
+        let question = about_records("getStatus", id, &[(job, record)]);
+        supervisor
+            .ask(Carrier::Iq, id, &question)
+            .each("status")
+            .join(" ")
+    };
+    assert_eq!(status("b", "1", "one"), "pending");
+    stdout(&run(daemon, &["job", "kill", "1", "2"]));
+    assert_eq!(status("c", "1", "one"), "finished");
+    stdout(&run(daemon, &["job", "rerun", "1", "--force"]));
+    assert_eq!(status("d", "1", "one"), "pending");
+    stdout(&run(daemon, &["job", "kill", "--state", "ready", "--yes"]));
+    stdout(&run(daemon, &["purge", "--older-than", "0s"]));
+    assert_eq!(status("e", "1", "one"), "finished");
+    stdout(&run(daemon, &["drain", "--all"]));
+    assert!(stdout(&run(daemon, &["drain", "--list"])).contains("every daemon"));
+    stdout(&run(daemon, &["undrain", "--all"]));
+}
+
+#[test]
+fn jobs_are_acted_on_beside_a_daemon_on_sqlite() {
+    let server = Prosody::start_fast(ACCOUNTS);
+    let daemon = Gristmill::on_sqlite(&server, &["conductor.enabled=false"]);
+    an_operator_acts_on_jobs(&server, &daemon);
+}
+
 #[test]
 fn a_check_tries_the_store_and_the_log_in() {
     let (mut server, mut store) = (Prosody::start_fast(ACCOUNTS), MariaDb::start());

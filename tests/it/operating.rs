@@ -1,6 +1,7 @@
 //! What operators do to jobs, with the built program over an SQLite file and no daemon.
 
 use std::fs;
+use std::io::{BufRead, BufReader, Write};
 use std::path::PathBuf;
 
 use assert_cmd::Command;
@@ -25,8 +26,9 @@ impl Site {
         let config = format!(
             "[xmpp]\njid = \"executor@grid.example/panda\"\n\
              [[supervisor]]\njid = \"supervisor@grid.example\"\nowner = \"prodsys\"\n\
-             [buffer]\nurl = \"sqlite:{}/buffer.db\"\n",
-            folder.path().display()
+             [buffer]\nurl = \"sqlite:{folder}/buffer.db\"\n\
+             [runner.process]\nwork_dir = \"{folder}/work\"\n",
+            folder = folder.path().display()
         );
         fs::write(folder.path().join("gristmill.toml"), config).unwrap();
         Self(folder)
@@ -280,6 +282,60 @@ fn every_job_says_what_it_waits_for() {
         "{shown}"
     );
     site.failure(&["job", "why", "6"], 5);
+}
+
+#[test]
+fn what_a_run_has_written_is_shown() {
+    let site = Site::with_jobs(2);
+    let said = site.failure(&["job", "output", "1"], 5);
+    assert!(
+        said.contains("never started") && said.contains("job why 1"),
+        "{said}"
+    );
+    let folder = site.0.path().join("work/kept/1-2/work");
+    fs::create_dir_all(&folder).unwrap();
+    fs::write(folder.join("dc2.simul._1.log"), b"event 1\n\xff\n").unwrap();
+    fs::write(folder.join("dc2.simul._1.err"), "warning\n").unwrap();
+    site.sql("UPDATE jobs SET state = 'failed', token = 3 WHERE id = 1");
+    let output = site.command(&["job", "output", "1"]).assert().success();
+    assert_eq!(output.get_output().stdout, b"event 1\n\xff\n");
+    assert_eq!(
+        site.stdout(&["job", "output", "1", "--stderr"]),
+        "warning\n"
+    );
+    assert_eq!(
+        site.stdout(&["job", "output", "1", "--stderr", "-f"]),
+        "warning\n"
+    );
+    site.sql("UPDATE jobs SET state = 'running', token = 1, holder = 'mill-9' WHERE id = 2");
+    let said = site.failure(&["job", "output", "2"], 5);
+    assert!(said.contains("mill-9"), "{said}");
+}
+
+#[test]
+fn a_run_is_followed_to_its_end() {
+    let site = Site::with_jobs(1);
+    let folder = site.0.path().join("work/runs/1-1/work");
+    fs::create_dir_all(&folder).unwrap();
+    let log = folder.join("dc2.simul._1.log");
+    fs::write(&log, "first\n").unwrap();
+    site.sql("UPDATE jobs SET state = 'running', token = 1 WHERE id = 1");
+    let mut follower = std::process::Command::new(env!("CARGO_BIN_EXE_gristmill"));
+    follower
+        .args(["job", "output", "1", "--follow", "--config"])
+        .arg(site.0.path().join("gristmill.toml"))
+        .stdout(std::process::Stdio::piped());
+    let mut follower = follower.spawn().unwrap();
+    let mut lines = BufReader::new(follower.stdout.take().unwrap()).lines();
+    assert_eq!(lines.next().unwrap().unwrap(), "first");
+    let mut file = fs::File::options().append(true).open(&log).unwrap();
+    file.write_all(b"second\n").unwrap();
+    assert_eq!(lines.next().unwrap().unwrap(), "second");
+    file.write_all(b"last\n").unwrap();
+    site.sql("UPDATE jobs SET state = 'succeeded' WHERE id = 1");
+    assert_eq!(lines.next().unwrap().unwrap(), "last");
+    assert!(lines.next().is_none());
+    assert!(follower.wait().unwrap().success());
 }
 
 #[test]

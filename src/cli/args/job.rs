@@ -18,6 +18,8 @@ pub(in crate::cli) enum Job {
     Why(Why),
     /// Show the history of one job
     Events(One),
+    /// Show what a job's present or last run has written
+    Output(JobOutput),
     /// End jobs; one that runs is stopped by the daemon that holds it
     Kill(Change),
     /// Set waiting jobs aside until they are released
@@ -112,6 +114,21 @@ pub(in crate::cli) struct Why {
     /// Print one JSON object for each job
     #[arg(long)]
     pub(in crate::cli) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(in crate::cli) struct JobOutput {
+    /// The record ID
+    #[arg(value_name = "RECORD", value_parser = values::record)]
+    pub(in crate::cli) record: RecordId,
+    /// Go on until the run ends
+    #[arg(short, long)]
+    pub(in crate::cli) follow: bool,
+    /// What it wrote to standard error, not to standard output
+    #[arg(long)]
+    pub(in crate::cli) stderr: bool,
+    #[command(flatten)]
+    pub(in crate::cli) source: ConfigSource,
 }
 
 #[derive(Debug, Args)]

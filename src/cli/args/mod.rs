@@ -13,7 +13,7 @@ use xmpp_parsers::jid::{FullJid, Jid};
 use crate::config::{self, DEFAULT_FILE, FileChoice, Sources};
 use crate::error::Report;
 
-pub(super) use job::{Change, Filter, Job, List, One, Since, Submit, Which, Why};
+pub(super) use job::{Change, Filter, Job, JobOutput, List, One, Since, Submit, Which, Why};
 
 /// Takes jobs from a supervisor over Jabber/XMPP and sees them through
 #[derive(Debug, Parser)]

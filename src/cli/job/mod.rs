@@ -10,6 +10,7 @@ mod sentence;
 mod show;
 mod submit;
 mod why;
+mod written;
 
 use crate::error::Report;
 use crate::job::Action;
@@ -23,6 +24,7 @@ pub(super) async fn run(command: Job, output: &mut Output) -> Result<(), Report>
         Job::Show(arguments) => show::run(arguments, output).await,
         Job::Why(arguments) => why::run(arguments, output).await,
         Job::Events(arguments) => show::events(arguments, output).await,
+        Job::Output(arguments) => written::run(arguments, output).await,
         Job::Submit(arguments) => submit::run(arguments, output).await,
         Job::Kill(change) => change::run(Action::Kill, change, false, output).await,
         Job::Hold(change) => change::run(Action::Hold, change, false, output).await,
