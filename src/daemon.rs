@@ -2,6 +2,7 @@
 //! it, the door before it; signals and the ordered stop.
 
 mod conducting;
+mod truth;
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -24,6 +25,8 @@ use crate::job::policy::{BootClock, Clock};
 use crate::windmill::Limits;
 use crate::xmpp::{self, DoorError};
 use conducting::Conducting;
+
+pub use truth::RunnerTruth;
 
 /// The machine's clocks: the one place that reads the time of day.
 pub struct SystemClock;
@@ -56,7 +59,14 @@ pub async fn run(
     let draining = Arc::<AtomicBool>::default();
     let conducting = Conducting::prepare(config, &gate, draining.clone())?;
     let bridge = Bridge::new(gate.clone(), Arc::new(SystemClock), bridge_settings(config));
-    let bridge = Arc::new(bridge.drained_by(draining));
+    let listening = listening_owners(config).into_iter().collect();
+    let bridge = bridge
+        .drained_by(draining)
+        .with_telling(gate.clone(), listening);
+    let bridge = Arc::new(match &conducting {
+        Some(conducting) => bridge.with_truth(conducting.truth()),
+        None => bridge,
+    });
     tracing::info!(jid = %config.xmpp.jid, store = %url, "gristmill {} starts", env!("CARGO_PKG_VERSION"));
 
     // A store that is well is open before the first question; another one is not waited for.
@@ -210,6 +220,7 @@ fn door_settings(config: &Config) -> Result<xmpp::Settings, Report> {
         Ok(xmpp::Supervisor {
             jid: supervisor.jid.clone(),
             owner,
+            notify: is_told(config, supervisor),
         })
     });
     let (jid, password) = (config.xmpp.jid.clone(), config.xmpp.password()?);
@@ -232,17 +243,35 @@ fn open_in_background(
     let owners = config.supervisor.iter().map(config::Supervisor::owner);
     let owners: Vec<Owner> = owners.filter_map(Result::ok).collect();
     let known = (!config.buffer.allow_orphans).then_some(owners);
+    let (daemon, listening) = (config.xmpp.jid.to_string(), listening_owners(config));
     let open = move || {
         let (url, options, known) = (url.clone(), options.clone(), known.clone());
+        let (daemon, listening) = (daemon.clone(), listening.clone());
         async move {
             let store = buffer::open(&url, &options).await?;
             if let Some(known) = known {
                 refuse_orphans(&known, &*store).await?;
             }
+            let listening = store.listen(&daemon, &listening).await;
+            listening.map_err(|error| OpenError::Unreachable(error.to_string()))?;
             Ok(store)
         }
     };
     Ok(Gate::start(open, config.buffer.timeout, shutdown))
+}
+
+/// The owners whose supervisors are told of changes unasked.
+fn listening_owners(config: &Config) -> Vec<Owner> {
+    let listening = config
+        .supervisor
+        .iter()
+        .filter(|peer| is_told(config, peer));
+    listening.filter_map(|peer| peer.owner().ok()).collect()
+}
+
+/// A strict daemon says nothing that the old protocol does not know.
+fn is_told(config: &Config, supervisor: &config::Supervisor) -> bool {
+    supervisor.notify && !config.bridge.strict
 }
 
 /// Jobs that nobody configured may ask for are most likely a mistake in an owner's name. Asked

@@ -3,12 +3,13 @@
 use std::time::Duration;
 
 use crate::buffer::{BufferError, Kill, KnownJob, Lookup, NewJob, Stored};
-use crate::job::{Attempt, JobId, Phase, Record, RecordId, Refusal, State};
+use crate::job::{Attempt, JobId, Phase, RecordId, Refusal, State};
 use crate::windmill::{
     Answer, Call, DataAnswer, Existence, Fault, FaultCode, FixAnswer, FixResult, KillAnswer,
-    KillResult, Reason, Receipt, ReceiptResult, RecordQuery, RecordRef, Reply, Status,
-    StatusAnswer, StatusDetail, Submission,
+    KillResult, Reason, Receipt, ReceiptResult, RecordQuery, RecordRef, Reply, Status, Submission,
 };
+
+use super::Finding;
 
 /// Splits an executeJobs into what is stored as jobs and what is recorded as refused. A refused
 /// job without a name cannot be asked for again, so there is nothing to record.
@@ -136,37 +137,6 @@ pub(super) fn executor_data(
         .collect()
 }
 
-pub(super) fn statuses(queries: Vec<RecordQuery>, found: Vec<Lookup<Record>>) -> Vec<StatusAnswer> {
-    let entries = queries.into_iter().zip(found);
-    entries
-        .map(|(query, found)| {
-            let detail = match &found {
-                Lookup::Found(record) => Some(Box::new(detail(record))),
-                Lookup::Absent | Lookup::Unreachable => None,
-            };
-            let status = word(&found, |record| status(record.state));
-            StatusAnswer {
-                job_id: query.job_id,
-                record: query.record,
-                status,
-                detail,
-            }
-        })
-        .collect()
-}
-
-fn detail(record: &Record) -> StatusDetail {
-    let result = match record.state.phase() {
-        Phase::Finished(outcome) => Some(outcome),
-        Phase::Pending | Phase::Running => None,
-    };
-    StatusDetail {
-        result,
-        since: Some(record.since),
-        ..StatusDetail::default()
-    }
-}
-
 pub(super) fn kills(queries: Vec<RecordQuery>, killed: &[Lookup<Kill>]) -> Vec<KillAnswer> {
     let entries = queries.into_iter().zip(killed);
     entries
@@ -188,24 +158,29 @@ pub(super) fn kills(queries: Vec<RecordQuery>, killed: &[Lookup<Kill>]) -> Vec<K
         .collect()
 }
 
-pub(super) fn fixes(queries: Vec<RecordQuery>, found: &[Lookup<Record>]) -> Vec<FixAnswer> {
-    let entries = queries.into_iter().zip(found);
+/// A record as it is now, and what looking again came to.
+pub(super) fn fixes(
+    queries: Vec<RecordQuery>,
+    looked: &[Lookup<(State, Finding)>],
+) -> Vec<FixAnswer> {
+    let entries = queries.into_iter().zip(looked);
     entries
-        .map(|(query, found)| FixAnswer {
+        .map(|(query, looked)| FixAnswer {
             job_id: query.job_id,
             record: query.record,
-            result: match found {
-                Lookup::Found(_) => FixResult::Unchanged,
+            result: match looked {
+                Lookup::Found((_, Finding::Corrected)) => FixResult::Fixed,
+                Lookup::Found((_, Finding::Right)) => FixResult::Unchanged,
                 Lookup::Absent => FixResult::Rejected,
-                Lookup::Unreachable => FixResult::Unknown,
+                Lookup::Found((_, Finding::Unclear)) | Lookup::Unreachable => FixResult::Unknown,
             },
-            status: word(found, |record| status(record.state)),
+            status: word(looked, |(state, _)| status(*state)),
         })
         .collect()
 }
 
 /// The word for a look-up: the two that are never stored come from here and nowhere else.
-fn word<T>(found: &Lookup<T>, stored: impl FnOnce(&T) -> Status) -> Status {
+pub(super) fn word<T>(found: &Lookup<T>, stored: impl FnOnce(&T) -> Status) -> Status {
     match found {
         Lookup::Found(found) => stored(found),
         Lookup::Absent => Status::Rejected,
@@ -213,7 +188,7 @@ fn word<T>(found: &Lookup<T>, stored: impl FnOnce(&T) -> Status) -> Status {
     }
 }
 
-fn status(state: State) -> Status {
+pub(super) fn status(state: State) -> Status {
     match state.phase() {
         Phase::Pending => Status::Pending,
         Phase::Running => Status::Running,
@@ -238,10 +213,17 @@ pub(super) fn worst(call: &Call) -> Option<Answer> {
             });
             Some(Answer::Kills(worst.collect()))
         }
-        Call::NumJobsWanted(_)
-        | Call::GetExecutorData(_)
-        | Call::GetStatus(_)
-        | Call::FixJobs(_) => None,
+        Call::FixJobs(queries) => {
+            let worst = queries.iter().cloned().map(|query| FixAnswer {
+                job_id: query.job_id,
+                record: query.record,
+                result: FixResult::Unchanged,
+                status: Status::Finished,
+            });
+            Some(Answer::Fixes(worst.collect()))
+        }
+        Call::Ack(_) => Some(Answer::Acknowledged),
+        Call::NumJobsWanted(_) | Call::GetExecutorData(_) | Call::GetStatus(_) => None,
     }
 }
 
@@ -254,6 +236,12 @@ pub(super) fn drop_texts(reply: &mut Reply) {
                 if let Existence::Rejected(Some(reason)) = &mut entry.existence {
                     reason.text.clear();
                 }
+            }
+        }
+        Ok(Answer::Statuses(entries)) => {
+            let details = entries.iter_mut().filter_map(|entry| entry.detail.as_mut());
+            for error in details.filter_map(|detail| detail.error.as_mut()) {
+                error.text.clear();
             }
         }
         _ => (),
@@ -301,9 +289,30 @@ pub(super) fn without_rejections(reply: &Reply) -> Option<Reply> {
                 }
             }
         }
-        Answer::NumJobs(_) | Answer::Receipts(_) => {}
+        Answer::NumJobs(_) | Answer::Receipts(_) | Answer::Acknowledged => {}
     }
     found.then_some(doubtful)
+}
+
+/// Leaves out half of the outputs of a lone job; `false`: there are none to leave out.
+pub(super) fn drop_outputs_of_one(reply: &mut Reply) -> bool {
+    let Ok(Answer::Statuses(entries)) = &mut reply.content else {
+        return false;
+    };
+    let [entry] = entries.as_mut_slice() else {
+        return false;
+    };
+    let Some(detail) = entry
+        .detail
+        .as_mut()
+        .filter(|detail| !detail.outputs.is_empty())
+    else {
+        return false;
+    };
+    let kept = detail.outputs.len() / 2;
+    detail.omitted_outputs += detail.outputs.len() - kept;
+    detail.outputs.truncate(kept);
+    true
 }
 
 fn drop_reason_texts(receipts: &mut [Receipt]) {
@@ -314,12 +323,9 @@ fn drop_reason_texts(receipts: &mut [Receipt]) {
     }
 }
 
-/// Whether the reply says of every job that it is there, and nothing else.
-pub(super) fn only_says_stored(reply: &Reply) -> bool {
+/// Whether they say of every job that it is there, and nothing else.
+pub(super) fn only_say_stored(receipts: &[Receipt]) -> bool {
     use ReceiptResult::{Duplicate, Stored};
-    let Ok(Answer::Receipts(receipts)) = &reply.content else {
-        return false;
-    };
     receipts
         .iter()
         .all(|receipt| matches!(receipt.result, Stored(_) | Duplicate(_)))

@@ -5,9 +5,14 @@
 
 mod answers;
 mod demand;
+mod records;
 mod rejecting;
 mod room;
+mod statuses;
+mod telling;
+mod truth;
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
@@ -15,16 +20,20 @@ use std::time::Duration;
 use jiff::Timestamp;
 use tokio::time::{Instant, timeout_at};
 
-use crate::buffer::{BufferError, Lookup, StoreRequest, TaskBuffer};
+use crate::buffer::{BufferError, Notices, StoreRequest, TaskBuffer};
+use crate::job::Owner;
 use crate::job::policy::Clock;
-use crate::job::{Owner, Record};
 use crate::windmill::{
-    self, Answer, Call, CallKind, Existence, Fault, FaultCode, JobQuery, Limits, OpenCall,
-    RecordQuery, Reply, Request, Style, Submission, SubmittedJob,
+    self, Answer, Call, CallKind, Existence, Fault, FaultCode, JobQuery, Limits, OpenCall, Reply,
+    Request, Style, Submission, SubmittedJob,
 };
+
+use telling::Telling;
 
 pub use answers::incident;
 pub use room::ReplyRoom;
+pub use telling::{NEWS_LOT, News};
+pub use truth::{Finding, Truth};
 
 /// When a supervisor that was told `busy` should come again.
 const BUSY_RETRY_AFTER: Duration = Duration::from_secs(5);
@@ -69,6 +78,10 @@ pub struct Bridge {
     buffer: Arc<dyn TaskBuffer>,
     clock: Arc<dyn Clock>,
     settings: Settings,
+    /// Whom fixJobs asks; nobody, where no jobs are run.
+    truth: Option<Arc<dyn Truth>>,
+    /// Who is told of changes unasked; nobody, unless it is configured.
+    telling: Option<Telling>,
     /// Set once, when the daemon begins to stop: no job is wanted any more.
     draining: AtomicBool,
     /// Set while an operator has the daemon drained.
@@ -84,9 +97,25 @@ impl Bridge {
             buffer,
             clock,
             settings,
+            truth: None,
+            telling: None,
             draining,
             drained: Arc::default(),
         }
+    }
+
+    /// The same, where jobs are run.
+    #[must_use]
+    pub fn with_truth(mut self, truth: Arc<dyn Truth>) -> Self {
+        self.truth = Some(truth);
+        self
+    }
+
+    /// The same, with owners whose supervisors are told of changes unasked.
+    #[must_use]
+    pub fn with_telling(mut self, notices: Arc<dyn Notices>, owners: HashSet<Owner>) -> Self {
+        self.telling = Some(Telling { notices, owners });
+        self
     }
 
     /// Reads a document, or says what is wrong with it. For large documents that is some
@@ -150,9 +179,10 @@ impl Bridge {
             Call::NumJobsWanted(_) => Ok(Answer::NumJobs(self.jobs_wanted())),
             Call::ExecuteJobs(jobs) => self.execute(jobs, origin).await,
             Call::GetExecutorData(jobs) => Ok(self.executor_data(jobs, origin).await),
-            Call::GetStatus(records) => Ok(self.status(records, origin).await),
+            Call::GetStatus(records) => return self.status(records, reply, origin).await,
             Call::KillJobs(records) => self.kill(records, origin).await,
             Call::FixJobs(records) => self.fix(records, origin).await,
+            Call::Ack(changes) => self.acknowledge(&changes, origin).await,
         };
         self.fit(reply, origin.room)
     }
@@ -180,7 +210,13 @@ impl Bridge {
     /// Whether the reply is to be sent on a carrier that does not demand one.
     #[must_use]
     pub fn wants_receipt(&self, reply: &Reply) -> bool {
-        self.settings.receipts || !answers::only_says_stored(reply)
+        match &reply.content {
+            Ok(Answer::Receipts(receipts)) => {
+                self.settings.receipts || !answers::only_say_stored(receipts)
+            }
+            Ok(Answer::Acknowledged) => false,
+            _ => true,
+        }
     }
 
     /// The reply as text.
@@ -257,42 +293,6 @@ impl Bridge {
         Answer::ExecutorData(data)
     }
 
-    async fn status(&self, queries: Vec<RecordQuery>, origin: &Origin) -> Answer {
-        let found = self.find_records(&queries, origin).await;
-        let found = answers::each_or_unreachable(found, queries.len());
-        let found = self.confirm_absent(&queries, found, origin).await;
-        Answer::Statuses(answers::statuses(queries, found))
-    }
-
-    async fn kill(&self, queries: Vec<RecordQuery>, origin: &Origin) -> Result<Answer, Fault> {
-        let readable = answers::readable(&queries);
-        let killed = self.buffer.kill(&origin.owner, &readable, self.clock.now());
-        let killed = self.ask(origin, killed).await;
-        let killed = killed.map_err(|error| answers::store_fault(&error))?;
-        let killed = answers::absent_where_unreadable(&queries, killed);
-        let killed = self.confirm_absent(&queries, killed, origin).await;
-        Ok(Answer::Kills(answers::kills(queries, &killed)))
-    }
-
-    /// Until jobs are run there is no second truth that a record could be held against.
-    async fn fix(&self, queries: Vec<RecordQuery>, origin: &Origin) -> Result<Answer, Fault> {
-        let found = self.find_records(&queries, origin).await;
-        let found = found.map_err(|error| answers::store_fault(&error))?;
-        let found = self.confirm_absent(&queries, found, origin).await;
-        Ok(Answer::Fixes(answers::fixes(queries, &found)))
-    }
-
-    async fn find_records(
-        &self,
-        queries: &[RecordQuery],
-        origin: &Origin,
-    ) -> Result<Vec<Lookup<Record>>, BufferError> {
-        let readable = answers::readable(queries);
-        let found = self.buffer.find_records(&origin.owner, &readable);
-        let found = self.ask(origin, found).await?;
-        Ok(answers::absent_where_unreadable(queries, found))
-    }
-
     /// Bounds a question to the buffer by the request's deadline.
     async fn ask<T>(
         &self,
@@ -323,10 +323,15 @@ impl Bridge {
 
     /// Shortens a reply that is too long for its carrier, or says that it is.
     fn fit(&self, mut reply: Reply, room: ReplyRoom) -> Reply {
-        if !room.holds(&self.write(&reply)) {
+        let holds = |reply: &Reply| room.holds(&self.write(reply));
+        if !holds(&reply) {
             answers::drop_texts(&mut reply);
-            if !room.holds(&self.write(&reply)) {
+        }
+        // Who asks for one job cannot ask for fewer.
+        while !holds(&reply) {
+            if !answers::drop_outputs_of_one(&mut reply) {
                 reply.content = Err(answers::reply_too_large());
+                break;
             }
         }
         reply

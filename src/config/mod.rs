@@ -86,6 +86,9 @@ pub struct Supervisor {
     pub jid: Jid,
     /// The name under which its jobs are stored.
     pub owner: Option<String>,
+    /// Whether it is told of changes unasked.
+    #[serde(default)]
+    pub notify: bool,
 }
 
 /// `[bridge]`

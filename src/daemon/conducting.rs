@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
-use super::SystemClock;
+use super::{RunnerTruth, SystemClock};
+use crate::bridge::Truth;
 use crate::buffer::{Gate, Holder, StoreUrl};
 use crate::conductor::{self, Leases, Patience, Settings, Tools};
 use crate::config::{self, Config};
@@ -79,6 +80,19 @@ impl Conducting {
                 counters: Arc::default(),
             },
         }))
+    }
+
+    /// What fixJobs asks.
+    pub(super) fn truth(&self) -> Arc<dyn Truth> {
+        Arc::new(RunnerTruth {
+            claims: self.tools.claims.clone(),
+            runner: self.tools.runner.clone(),
+            clock: self.tools.clock.clone(),
+            holder: self.settings.holder.clone(),
+            daemon: self.settings.daemon.clone(),
+            limits: self.settings.limits,
+            others_lapse: self.settings.leases.is_some(),
+        })
     }
 
     /// Conducts until `shutdown`.

@@ -13,7 +13,7 @@ pub struct Request {
     pub call: Call,
 }
 
-/// The six calls.
+/// The six calls, and what a supervisor answers to what it is told unasked.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Call {
     /// How many jobs would you take?
@@ -28,9 +28,11 @@ pub enum Call {
     KillJobs(Vec<RecordQuery>),
     /// Look again at these doubtful jobs.
     FixJobs(Vec<RecordQuery>),
+    /// These changes were heard of; without any: tell all that was not acknowledged, now.
+    Ack(Vec<HeardChange>),
 }
 
-/// Which of the six calls.
+/// Which of the calls.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum CallKind {
     /// `numJobsWanted`, also spelled `numJobWanted`
@@ -45,6 +47,8 @@ pub enum CallKind {
     KillJobs,
     /// `fixJobs`, also spelled `fixJob`
     FixJobs,
+    /// `ack`
+    Ack,
 }
 
 /// One `<job>` of an executeJobs: good, or refused by itself without harm to the others.
@@ -114,6 +118,17 @@ pub struct RecordQuery {
     pub record: RecordRef,
 }
 
+/// An entry of an ack, with what the `jobChanged` said.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HeardChange {
+    /// The supervisor's name for the job.
+    pub job_id: JobId,
+    /// The job's record.
+    pub record: RecordRef,
+    /// Which change of it; all before it are covered too.
+    pub change: u64,
+}
+
 /// A record ID as a supervisor wrote it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum RecordRef {
@@ -124,7 +139,7 @@ pub enum RecordRef {
 }
 
 impl Call {
-    /// Which of the six it is.
+    /// Which one it is.
     #[must_use]
     pub fn kind(&self) -> CallKind {
         match self {
@@ -134,6 +149,7 @@ impl Call {
             Self::GetStatus(_) => CallKind::GetStatus,
             Self::KillJobs(_) => CallKind::KillJobs,
             Self::FixJobs(_) => CallKind::FixJobs,
+            Self::Ack(_) => CallKind::Ack,
         }
     }
 
@@ -145,19 +161,21 @@ impl Call {
             Self::ExecuteJobs(jobs) => jobs.len(),
             Self::GetExecutorData(jobs) => jobs.len(),
             Self::GetStatus(jobs) | Self::KillJobs(jobs) | Self::FixJobs(jobs) => jobs.len(),
+            Self::Ack(changes) => changes.len(),
         }
     }
 }
 
 impl CallKind {
-    /// All six.
-    pub const ALL: [Self; 6] = [
+    /// All of them.
+    pub const ALL: [Self; 7] = [
         Self::NumJobsWanted,
         Self::ExecuteJobs,
         Self::GetExecutorData,
         Self::GetStatus,
         Self::KillJobs,
         Self::FixJobs,
+        Self::Ack,
     ];
 
     /// The root element's canonical name.
@@ -170,6 +188,7 @@ impl CallKind {
             Self::GetStatus => "getStatus",
             Self::KillJobs => "killJobs",
             Self::FixJobs => "fixJobs",
+            Self::Ack => "ack",
         }
     }
 
@@ -183,6 +202,7 @@ impl CallKind {
             Self::GetStatus => "getStatusResponse",
             Self::KillJobs => "killJobsResponse",
             Self::FixJobs => "fixJobsResponse",
+            Self::Ack => "ackResponse",
         }
     }
 }

@@ -3,7 +3,9 @@
 use crate::job::{Attempt, File, JobId, JobSpec, Quantity, Requirements};
 
 use super::markup::Markup;
-use super::{Call, JobQuery, NAMESPACE, RecordQuery, RecordRef, Request, Submission, read_job};
+use super::{
+    Call, HeardChange, JobQuery, NAMESPACE, RecordQuery, RecordRef, Request, Submission, read_job,
+};
 
 /// About how long a job is, and an entry of a query, in bytes.
 const JOB_BYTES: usize = 4096;
@@ -34,6 +36,9 @@ pub fn write_call(request: &Request) -> String {
                 record_query(&mut markup, job);
             }
         }
+        Call::Ack(changes) => changes
+            .iter()
+            .for_each(|heard| heard_change(&mut markup, heard)),
     }
     markup.close(name);
     markup.into_string()
@@ -63,6 +68,14 @@ fn record_query(markup: &mut Markup, query: &RecordQuery) {
         .attribute("jobID", query.job_id.as_str());
     record_attribute(markup, &query.record);
     markup.empty();
+}
+
+fn heard_change(markup: &mut Markup, heard: &HeardChange) {
+    markup
+        .begin("job")
+        .attribute("jobID", heard.job_id.as_str());
+    record_attribute(markup, &heard.record);
+    markup.plain_attribute("change", heard.change).empty();
 }
 
 /// Writes a record ID as the supervisor wrote it.

@@ -47,6 +47,7 @@ pub(super) struct Keys<'a> {
     pub job_id: Option<Cow<'a, str>>,
     pub attempt: Option<Cow<'a, str>>,
     pub record_id: Option<Cow<'a, str>>,
+    pub change: Option<Cow<'a, str>>,
     /// The one that is there twice, in two spellings.
     pub twice: Option<&'static str>,
 }
@@ -66,6 +67,7 @@ impl<'a> Keys<'a> {
             job_id: key("jobID", &["jobID", "jobId", "jobid"]),
             attempt: key("attempt", &["attempt"]),
             record_id: key("taskBufferRecordID", &["taskBufferRecordID", "recordID"]),
+            change: key("change", &["change"]),
             twice,
         }
     }
@@ -176,6 +178,7 @@ fn call_named(name: &str) -> Option<CallKind> {
         "getStatus" => CallKind::GetStatus,
         "killJobs" | "killJob" => CallKind::KillJobs,
         "fixJobs" | "fixJob" => CallKind::FixJobs,
+        "ack" => CallKind::Ack,
         _ => return None,
     })
 }

@@ -7,6 +7,7 @@
 
 mod call;
 mod call_writer;
+mod changes;
 mod characters;
 mod elements;
 mod envelope;
@@ -26,9 +27,11 @@ mod submissions;
 mod tokens;
 
 pub use call::{
-    Call, CallKind, JobQuery, RecordQuery, RecordRef, RefusedJob, Request, Submission, SubmittedJob,
+    Call, CallKind, HeardChange, JobQuery, RecordQuery, RecordRef, RefusedJob, Request, Submission,
+    SubmittedJob,
 };
 pub use call_writer::{write_call, write_job};
+pub use changes::{ChangedJob, JOB_CHANGED, write_job_changed};
 pub use elements::MAX_ATTRIBUTES;
 pub use envelope::MAX_ID_CHARS;
 pub use error::ReadError;

@@ -11,7 +11,8 @@ use super::error::Problem;
 use super::fields::Fields;
 use super::submissions;
 use super::{
-    Call, CallKind, FaultCode, JobQuery, ReadError, RecordQuery, RecordRef, Request, SubmittedJob,
+    Call, CallKind, FaultCode, HeardChange, JobQuery, ReadError, RecordQuery, RecordRef, Request,
+    SubmittedJob,
 };
 
 /// How much one document may hold.
@@ -124,7 +125,8 @@ fn open<'a>(
     let document = characters::check(document)?;
     let (text, base) = trimmed(document);
     let envelope = Envelope::read(text, base, limits.max_jobs, header)?;
-    if envelope.entries.is_empty() && envelope.call != CallKind::NumJobsWanted {
+    let may_be_empty = matches!(envelope.call, CallKind::NumJobsWanted | CallKind::Ack);
+    if envelope.entries.is_empty() && !may_be_empty {
         let problem = Problem::invalid(envelope.root.tag.at, "there is no <job> in it");
         return Err(problem.within(envelope.root.tag.name));
     }
@@ -143,6 +145,7 @@ fn build(
         CallKind::GetStatus => Call::GetStatus(each(envelope, read_record_query)?),
         CallKind::KillJobs => Call::KillJobs(each(envelope, read_record_query)?),
         CallKind::FixJobs => Call::FixJobs(each(envelope, read_record_query)?),
+        CallKind::Ack => Call::Ack(each(envelope, read_heard_change)?),
     })
 }
 
@@ -230,6 +233,17 @@ fn read_record_query(entry: &Entry<'_>) -> Result<RecordQuery, String> {
     Ok(RecordQuery {
         job_id,
         record: record_ref(text),
+    })
+}
+
+fn read_heard_change(entry: &Entry<'_>) -> Result<HeardChange, String> {
+    let RecordQuery { job_id, record } = read_record_query(entry)?;
+    let text = entry.keys.change.as_deref().ok_or("change is missing")?;
+    let change = text.trim_matches(characters::is_space).parse();
+    Ok(HeardChange {
+        job_id,
+        record,
+        change: change.map_err(|_| "change is not a whole number from 0".to_owned())?,
     })
 }
 

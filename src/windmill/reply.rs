@@ -32,6 +32,8 @@ pub enum Answer {
     Kills(Vec<KillAnswer>),
     /// fixJobs: likewise.
     Fixes(Vec<FixAnswer>),
+    /// ack: it is kept, durably.
+    Acknowledged,
 }
 
 /// What became of one job of an executeJobs.
@@ -161,6 +163,8 @@ pub struct StatusDetail {
     pub error: Option<Reason>,
     /// The files that it left behind.
     pub outputs: Vec<OutputFile>,
+    /// How many more there are, for which there was no room.
+    pub omitted_outputs: usize,
 }
 
 /// A file that a job left behind.
@@ -253,7 +257,7 @@ impl Answer {
     #[must_use]
     pub fn entry_count(&self) -> usize {
         match self {
-            Self::NumJobs(_) => 0,
+            Self::NumJobs(_) | Self::Acknowledged => 0,
             Self::Receipts(all) => all.len(),
             Self::ExecutorData(all) => all.len(),
             Self::Statuses(all) => all.len(),
@@ -298,6 +302,7 @@ impl StatusDetail {
             || self.cpu_seconds.is_some()
             || self.error.is_some()
             || !self.outputs.is_empty()
+            || self.omitted_outputs > 0
     }
 }
 

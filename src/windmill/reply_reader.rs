@@ -62,6 +62,7 @@ impl ReplyReader<'_> {
             Some(CallKind::GetStatus) => Some(Answer::Statuses(Vec::new())),
             Some(CallKind::KillJobs) => Some(Answer::Kills(Vec::new())),
             Some(CallKind::FixJobs) => Some(Answer::Fixes(Vec::new())),
+            Some(CallKind::Ack) => Some(Answer::Acknowledged),
         };
         let mut fault = None;
         while let Some(child) = self.elements.next_child()? {
@@ -173,7 +174,10 @@ impl ReplyReader<'_> {
                 "endTime" => detail.ended = Some(self.number(child)?),
                 "cpuConsumption" => detail.cpu_seconds = Some(self.number(child)?),
                 "error" => detail.error = Some(self.coded_text(child)?),
-                "outputs" => detail.outputs = self.outputs()?,
+                "outputs" => {
+                    detail.omitted_outputs = self.parsed(child, "omitted")?.unwrap_or_default();
+                    detail.outputs = self.outputs()?;
+                }
                 _ => self.elements.skip()?,
             }
         }

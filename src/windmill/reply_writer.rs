@@ -89,6 +89,7 @@ fn content(markup: &mut Markup, answer: &Answer, style: Style) {
         Answer::Statuses(all) => all.iter().for_each(|one| status(markup, one, style)),
         Answer::Kills(all) => all.iter().for_each(|one| kill(markup, one)),
         Answer::Fixes(all) => all.iter().for_each(|one| fix(markup, one)),
+        Answer::Acknowledged => {}
     }
 }
 
@@ -174,22 +175,32 @@ fn detail_and_end(markup: &mut Markup, detail: &StatusDetail) {
         markup.begin("error").attribute("code", &error.code);
         markup.open().text(&error.text).close("error");
     }
-    if !detail.outputs.is_empty() {
-        markup.begin("outputs").open();
-        for file in &detail.outputs {
-            markup
-                .begin("file")
-                .attribute("logicalFileName", &file.logical_name);
-            markup.plain_attribute("size", file.size);
-            markup.attribute("sha256", &file.sha256).empty();
-        }
-        markup.close("outputs");
-    }
+    outputs(markup, detail);
     markup.close("job");
 }
 
+fn outputs(markup: &mut Markup, detail: &StatusDetail) {
+    let omitted = detail.omitted_outputs;
+    if detail.outputs.is_empty() && omitted == 0 {
+        return;
+    }
+    markup.begin("outputs");
+    if omitted > 0 {
+        markup.plain_attribute("omitted", omitted);
+    }
+    markup.open();
+    for file in &detail.outputs {
+        markup
+            .begin("file")
+            .attribute("logicalFileName", &file.logical_name);
+        markup.plain_attribute("size", file.size);
+        markup.attribute("sha256", &file.sha256).empty();
+    }
+    markup.close("outputs");
+}
+
 /// RFC 3339 in UTC, without a fraction.
-fn to_the_second(time: Timestamp) -> Timestamp {
+pub(super) fn to_the_second(time: Timestamp) -> Timestamp {
     Timestamp::from_second(time.as_second()).unwrap_or(time)
 }
 

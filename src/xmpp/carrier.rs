@@ -5,6 +5,7 @@
 
 mod delay;
 mod envelope;
+pub(super) mod headline;
 
 use jiff::Timestamp;
 use quick_xml::Reader;
@@ -206,7 +207,7 @@ fn is_document(element: &Element) -> bool {
 }
 
 fn is_answer(name: &str) -> bool {
-    name.ends_with("Response") || name == "error"
+    name.ends_with("Response") || name == "error" || name == windmill::JOB_CHANGED
 }
 
 /// The name of a document's root, without its prefix.

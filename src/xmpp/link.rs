@@ -4,6 +4,8 @@
 //! wait for room in the stream's queue, for it may be the one that has to make the room: it sends
 //! only what fits, by counting what the stream has not yet written.
 
+mod waits;
+
 use std::collections::VecDeque;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -11,7 +13,7 @@ use std::sync::Arc;
 use futures::{FutureExt, StreamExt};
 use tokio::sync::mpsc;
 use tokio::task::unconstrained;
-use tokio::time::{Duration, Instant, sleep, sleep_until, timeout};
+use tokio::time::{Duration, Instant, sleep, timeout};
 use tokio_xmpp::Stanza;
 use tokio_xmpp::stanzastream::{Event, StanzaStage, StanzaStream, StanzaToken, StreamEvent};
 use xmpp_parsers::iq::Iq;
@@ -24,8 +26,10 @@ use super::guard::GuardReport;
 use super::parcel::{Parcel, Perishables};
 use super::redial::Redial;
 use super::settings::Settings;
+use super::unasked::{Mouthpiece, Unasked};
 use super::wire::ConnectError;
 use super::wish::{self, Wish, Wishes};
+use waits::{arrival, until, written};
 
 /// Stanzas that wait in the stream in each direction. What is in there is acknowledged to the
 /// server before it is dealt with, so it is lost when the process is killed: kept short.
@@ -34,7 +38,8 @@ const QUEUE_DEPTH: usize = 16;
 /// The ID of the question whether a resumed session lives.
 const PROBE_ID: &str = "gristmill-probe";
 
-type Dialling = Pin<Box<dyn Future<Output = Result<Established, ConnectError>> + Send>>;
+/// A connection in the making.
+pub(super) type Dialling = Pin<Box<dyn Future<Output = Result<Established, ConnectError>> + Send>>;
 
 /// What the session hears of the line.
 #[derive(Debug)]
@@ -90,13 +95,19 @@ pub(super) struct Link {
     outgoing: mpsc::Receiver<Parcel>,
     /// Words of the session itself; they go first.
     direct: VecDeque<Parcel>,
+    /// What is said unasked; it goes last.
+    unasked: Unasked,
 }
 
 impl Link {
-    /// A line that is down; [`next`](Self::next) keeps it.
-    pub(super) fn new(settings: Arc<Settings>, outgoing: mpsc::Receiver<Parcel>) -> Self {
+    /// A line that is down, and what is said unasked on it; [`next`](Self::next) keeps it.
+    pub(super) fn new(
+        settings: Arc<Settings>,
+        outgoing: mpsc::Receiver<Parcel>,
+    ) -> (Self, Mouthpiece) {
+        let (unasked, mouthpiece) = Unasked::new();
         let (stream, wishes) = Wishes::of_new_stream(QUEUE_DEPTH);
-        Self {
+        let link = Self {
             connector: Connector::new(settings.clone()),
             redial: Redial::new(settings.limits),
             settings,
@@ -112,7 +123,9 @@ impl Link {
             perishables: Perishables::default(),
             outgoing,
             direct: VecDeque::new(),
-        }
+            unasked,
+        };
+        (link, mouthpiece)
     }
 
     /// Sends a stanza as soon as there is a line and room on it.
@@ -130,6 +143,8 @@ impl Link {
     pub(super) async fn next(&mut self) -> Result<LinkEvent, DoorError> {
         loop {
             let room = self.write_direct();
+            let idle = room && self.unwritten.is_empty() && self.outgoing.is_empty();
+            self.unasked.set_online(self.is_up());
             // With much of our own to say nothing is read that would provoke more, except where
             // the line is broken, for then nothing is written either.
             let listen = self.direct.len() < QUEUE_DEPTH || self.wish.is_some();
@@ -146,6 +161,10 @@ impl Link {
                 Some(wish) = self.wishes.next(), if self.wish.is_none() => self.on_wish(wish),
                 result = arrival(&mut self.dialling) => self.on_dialled(result)?,
                 Some(parcel) = self.outgoing.recv(), if room => self.write(parcel),
+                stanza = self.unasked.next(idle) => {
+                    self.write(stanza.into());
+                    self.unasked.said(self.unwritten.back());
+                }
                 () = written(self.unwritten.front_mut()) => {}
                 () = until(deadline) => self.on_deadline()?,
             }
@@ -365,26 +384,5 @@ impl Link {
             self.perishables.add(until, token.clone());
         }
         self.unwritten.push_back(token);
-    }
-}
-
-async fn arrival(dialling: &mut Option<Dialling>) -> Result<Established, ConnectError> {
-    match dialling {
-        Some(dialling) => dialling.await,
-        None => std::future::pending().await,
-    }
-}
-
-async fn written(token: Option<&mut StanzaToken>) {
-    match token {
-        Some(token) => drop(token.wait_for(StanzaStage::Sent).await),
-        None => std::future::pending().await,
-    }
-}
-
-async fn until(deadline: Option<Instant>) {
-    match deadline {
-        Some(deadline) => sleep_until(deadline).await,
-        None => std::future::pending().await,
     }
 }

@@ -15,7 +15,9 @@ mod roster;
 mod session;
 pub mod settings;
 mod srv;
+mod teller;
 mod tls;
+mod unasked;
 mod wire;
 mod wish;
 

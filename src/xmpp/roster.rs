@@ -76,6 +76,7 @@ mod tests {
         let entries = entries.map(|(jid, owner)| Supervisor {
             jid: jid.parse().unwrap(),
             owner: Owner::new(owner).unwrap(),
+            notify: false,
         });
         Roster::new(entries.into())
     }

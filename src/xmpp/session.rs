@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use tokio::sync::mpsc;
+use tokio::task::JoinSet;
 use tokio::time::{Duration, Instant, sleep};
 use tokio_util::sync::CancellationToken;
 use tokio_xmpp::Stanza;
@@ -21,6 +22,7 @@ use super::link::{Link, LinkEvent};
 use super::queries;
 use super::roster::{Roster, Strangers};
 use super::settings::Settings;
+use super::teller;
 
 /// Answers that wait for the line, of all lanes together.
 const REPLIES: usize = 16;
@@ -35,6 +37,8 @@ pub(super) struct Session {
     bridge: Arc<Bridge>,
     link: Link,
     lanes: Lanes,
+    /// Tell supervisors unasked; none of them ever ends. Aborted when the door closes.
+    tellers: JoinSet<()>,
     roster: Roster,
     strangers: Strangers,
 }
@@ -45,8 +49,10 @@ impl Session {
         let settings = Arc::new(settings);
         let (replies, outgoing) = mpsc::channel(REPLIES);
         let owners = settings.supervisors.iter().map(|peer| peer.owner.clone());
+        let (link, mouthpiece) = Link::new(settings.clone(), outgoing);
         Self {
-            link: Link::new(settings.clone(), outgoing),
+            tellers: teller::start(&settings, &bridge, &mouthpiece),
+            link,
             lanes: Lanes::start(owners, settings.queue, &bridge, &replies),
             roster: Roster::new(settings.supervisors.clone()),
             strangers: Strangers::default(),
@@ -67,6 +73,7 @@ impl Session {
                     }
                 },
                 () = self.lanes.broken() => return Err(DoorError::Broken),
+                Some(_) = self.tellers.join_next() => return Err(DoorError::Broken),
                 () = shutdown.cancelled() => break,
             }
         }
@@ -77,6 +84,7 @@ impl Session {
     /// New requests are told that we are busy, old ones are answered; then we are gone.
     async fn drain(mut self) {
         self.bridge.drain();
+        self.tellers.abort_all();
         if self.link.is_up() {
             self.announce();
         }

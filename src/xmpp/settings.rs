@@ -56,6 +56,8 @@ pub struct Supervisor {
     pub jid: Jid,
     /// Under whose name its jobs are stored.
     pub owner: Owner,
+    /// Whether it is told of changes unasked.
+    pub notify: bool,
 }
 
 /// A server's name or address, and port.

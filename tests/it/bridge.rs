@@ -542,6 +542,8 @@ enum Fault {
     Forgetful,
     /// Somebody stores the job between the look and the answer.
     Overtaken,
+    /// Somebody has the job run again between the look and the answer.
+    RunAgain,
 }
 
 struct Faulty {
@@ -554,7 +556,7 @@ impl Faulty {
         match self.fault {
             Fault::Unreachable => Err(BufferError::Unreachable("gone".into())),
             Fault::Silent => std::future::pending().await,
-            Fault::Forgetful | Fault::Overtaken => Ok(()),
+            Fault::Forgetful | Fault::Overtaken | Fault::RunAgain => Ok(()),
         }
     }
 }
@@ -623,6 +625,9 @@ impl TaskBuffer for Faulty {
         records: &[(RecordId, State)],
     ) -> Result<Vec<bool>, BufferError> {
         self.trouble().await?;
+        if self.fault == Fault::RunAgain {
+            return Ok(vec![false; records.len()]);
+        }
         self.store.mark_told(owner, records).await
     }
 
@@ -669,6 +674,33 @@ async fn without_a_store_nothing_is_rejected_and_nothing_is_claimed() {
         let wanted = house.ask(Call::NumJobsWanted(None), &origin()).await;
         assert_eq!(wanted.content, Ok(Answer::NumJobs(1000)));
     }
+}
+
+#[tokio::test]
+async fn a_final_word_that_is_undone_meanwhile_is_not_told() {
+    let house = house_with(Fault::RunAgain).await;
+    let ended = NewJob {
+        key: JobKey {
+            job_id: id("1"),
+            attempt: Attempt::FIRST,
+        },
+        content: ContentHash([0; 32]),
+        priority: 0,
+        state: State::Failed,
+        payload: "<job/>".to_owned(),
+    };
+    let request = StoreRequest {
+        owner: Owner::new("prodsys").unwrap(),
+        jobs: vec![ended],
+        refusals: Vec::new(),
+        sent_at: Timestamp::MAX,
+        now: Timestamp::UNIX_EPOCH,
+    };
+    let Stored::New(record) = house.store.store(request).await.unwrap()[0] else {
+        panic!("it is not new");
+    };
+    let asked = vec![pair("1", record.get())];
+    assert_eq!(house.status(asked).await, [Status::Unknown]);
 }
 
 #[tokio::test]

@@ -10,6 +10,7 @@
 )]
 
 mod bridge;
+mod bridge_running;
 mod buffer;
 mod cli;
 mod conductor;
@@ -24,6 +25,7 @@ mod e2e_jobs;
 mod e2e_offline;
 mod e2e_operator;
 mod e2e_store_away;
+mod e2e_telling;
 mod operating;
 mod replay;
 mod rig;
@@ -32,6 +34,7 @@ mod rig_xmpp;
 mod runner;
 mod tidy;
 mod tidy_tracked;
+mod truth;
 mod windmill_fixtures;
 mod windmill_reading;
 mod windmill_schema;

@@ -3,9 +3,10 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use gristmill::job::{Attempt, JobId, JobKey, Outcome, RecordId};
 use gristmill::windmill::{
-    Fault, FaultCode, Limits, ReadError, Reply, Style, read_call, read_reply, sample, write_call,
-    write_reply,
+    ChangedJob, Fault, FaultCode, JOB_CHANGED, Limits, ReadError, Reply, Status, Style, read_call,
+    read_reply, sample, write_call, write_job_changed, write_reply,
 };
 use serde::Deserialize;
 
@@ -140,6 +141,32 @@ fn errors_are_as_they_lie_there() {
         let kind = error.code.name().split('-').next().unwrap();
         assert!(name.starts_with(kind), "{name}: {error}");
     }
+}
+
+#[test]
+fn what_is_told_unasked_is_written_as_it_lies_there() {
+    let job = |id: &str, record: u64, status, result, change| ChangedJob {
+        key: JobKey {
+            job_id: JobId::new(id).unwrap(),
+            attempt: Attempt::FIRST,
+        },
+        record: RecordId::new(record).unwrap(),
+        status,
+        result,
+        since: "2005-09-01T18:40:11.5Z".parse().unwrap(),
+        change,
+    };
+    let failed = Some(Outcome::Failed);
+    let told = write_job_changed(&[
+        job("5173021", 90112, Status::Finished, failed, 2),
+        job("5173022", 90113, Status::Running, None, 1),
+    ]);
+    let fixture = fs::read_to_string(fixtures("telling/job-changed.xml")).unwrap();
+    assert_eq!(format!("{told}\n"), fixture);
+    let ack = fs::read(fixtures("telling/ack.xml")).unwrap();
+    let ack = read_call(&ack, &LIMITS).unwrap().call;
+    let told = told.replace(JOB_CHANGED, "ack");
+    assert_eq!(read_call(told.as_bytes(), &LIMITS).unwrap().call, ack);
 }
 
 #[test]

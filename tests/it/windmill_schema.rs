@@ -10,10 +10,11 @@ use gristmill::job::{
     Transformation,
 };
 use gristmill::windmill::{
-    Answer, Call, CallKind, DataAnswer, Existence, Fault, FaultCode, FixAnswer, FixResult,
-    JobQuery, KillAnswer, KillResult, Limits, OutputFile, Reason, Receipt, ReceiptResult,
-    RecordQuery, RecordRef, Reply, Request, Status, StatusAnswer, StatusDetail, Style, Submission,
-    SubmittedJob, read_call, read_job, read_reply, write_call, write_fault, write_job, write_reply,
+    Answer, Call, CallKind, ChangedJob, DataAnswer, Existence, Fault, FaultCode, FixAnswer,
+    FixResult, HeardChange, JobQuery, KillAnswer, KillResult, Limits, OutputFile, Reason, Receipt,
+    ReceiptResult, RecordQuery, RecordRef, Reply, Request, Status, StatusAnswer, StatusDetail,
+    Style, Submission, SubmittedJob, read_call, read_job, read_reply, write_call, write_fault,
+    write_job, write_job_changed, write_reply,
 };
 use jiff::Timestamp;
 use proptest::collection::vec;
@@ -232,6 +233,12 @@ fn call() -> impl Strategy<Value = Call> {
             1..5,
         )
     };
+    let heard =
+        (job_id(), record(), any::<u64>()).prop_map(|(job_id, record, change)| HeardChange {
+            job_id,
+            record,
+            change,
+        });
     prop_oneof![
         option::of(requirements()).prop_map(Call::NumJobsWanted),
         submissions,
@@ -239,6 +246,7 @@ fn call() -> impl Strategy<Value = Call> {
         records().prop_map(Call::GetStatus),
         records().prop_map(Call::KillJobs),
         records().prop_map(Call::FixJobs),
+        vec(heard, 0..5).prop_map(Call::Ack),
     ]
 }
 
@@ -315,9 +323,17 @@ fn detail() -> impl Strategy<Value = Option<Box<StatusDetail>>> {
         numbers,
         option::of(reason()),
         vec(output, 0..3),
+        0..3_usize,
     )
         .prop_map(
-            |(result, (since, started, ended), (exit_code, cpu_seconds), error, outputs)| {
+            |(
+                result,
+                (since, started, ended),
+                (exit_code, cpu_seconds),
+                error,
+                outputs,
+                omitted_outputs,
+            )| {
                 let detail = StatusDetail {
                     result,
                     since,
@@ -327,6 +343,7 @@ fn detail() -> impl Strategy<Value = Option<Box<StatusDetail>>> {
                     cpu_seconds,
                     error,
                     outputs,
+                    omitted_outputs,
                 };
                 (detail != StatusDetail::default()).then(|| Box::new(detail))
             },
@@ -392,6 +409,7 @@ fn answer() -> impl Strategy<Value = (CallKind, Answer)> {
         vec(statuses, 1..6).prop_map(|all| (CallKind::GetStatus, Answer::Statuses(all))),
         vec(kills, 1..6).prop_map(|all| (CallKind::KillJobs, Answer::Kills(all))),
         vec(fixes, 1..6).prop_map(|all| (CallKind::FixJobs, Answer::Fixes(all))),
+        Just((CallKind::Ack, Answer::Acknowledged)),
     ]
 }
 
@@ -439,6 +457,41 @@ fn replies_come_back_as_they_were_written() {
     });
 }
 
+/// What is told unasked can be acknowledged by its own entries.
+#[test]
+fn a_job_changed_is_valid_and_is_echoed_as_an_ack() {
+    let key = (job_id(), attempt()).prop_map(|(job_id, attempt)| JobKey { job_id, attempt });
+    let words = vec![Status::Pending, Status::Running, Status::Finished];
+    let jobs = (
+        key,
+        record_id(),
+        select(words),
+        option::of(select(Outcome::ALL.to_vec())),
+        time(),
+        any::<u64>(),
+    )
+        .prop_map(|(key, record, status, result, since, change)| ChangedJob {
+            key,
+            record,
+            status,
+            result,
+            since,
+            change,
+        });
+    check_all(vec(jobs, 1..5), |jobs| {
+        let told = write_job_changed(&jobs);
+        let ack = told.replace("jobChanged", "ack");
+        let heard = jobs.iter().map(|job| HeardChange {
+            job_id: job.key.job_id.clone(),
+            record: RecordRef::Readable(job.record),
+            change: job.change,
+        });
+        let read = read_call(ack.as_bytes(), &LIMITS).unwrap().call;
+        prop_assert_eq!(read, Call::Ack(heard.collect()));
+        Ok(vec![told, ack])
+    });
+}
+
 #[test]
 fn a_strict_reply_has_three_attributes_and_nothing_else() {
     let answer = StatusAnswer {
@@ -479,14 +532,14 @@ fn a_strict_reply_has_three_attributes_and_nothing_else() {
 #[test]
 fn fixtures_are_valid() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures");
-    let folders = ["", "large", "errors", "attacks"].map(|name| folder.join(name));
+    let folders = ["", "large", "telling", "errors", "attacks"].map(|name| folder.join(name));
     let paths = folders.iter().enumerate().flat_map(|(place, folder)| {
         let entries = fs::read_dir(folder)
             .unwrap()
             .map(|entry| entry.unwrap().path());
         entries.filter(move |path| {
             let name = path.to_string_lossy();
-            let canonical = place < 2 && name.ends_with(".xml");
+            let canonical = place < 3 && name.ends_with(".xml");
             canonical || name.ends_with(".reply.xml")
         })
     });

@@ -215,8 +215,9 @@ fn a_query_in_many_spellings(#[case] document: &str) {
 #[case("killJob", CallKind::KillJobs)]
 #[case("fixJobs", CallKind::FixJobs)]
 #[case("fixJob", CallKind::FixJobs)]
+#[case("ack", CallKind::Ack)]
 fn roots(#[case] root: &str, #[case] kind: CallKind) {
-    let document = format!("<{root}><job jobID='1' recordID='2'/></{root}>");
+    let document = format!("<{root}><job jobID='1' recordID='2' change='3'/></{root}>");
     assert_eq!(call(&document).kind(), kind);
     assert_eq!(peek_kind(&document), Some(kind));
 }

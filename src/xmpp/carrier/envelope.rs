@@ -19,7 +19,7 @@ const HINTS: &str = "urn:xmpp:hints";
 /// No summary is longer, in bytes.
 const SUMMARY_BYTES: usize = 200;
 /// What a server may count that we do not, in bytes: white space between stanzas, a stream's lang.
-const SPARE_BYTES: usize = 64;
+pub(super) const SPARE_BYTES: usize = 64;
 
 /// How many bytes of a stanza an answer cannot have. Measured on one with next to nothing in it.
 pub(super) fn bytes(letter: &Letter) -> usize {
@@ -87,18 +87,23 @@ fn result(letter: &Letter, payload: Element) -> Iq {
     }
 }
 
-/// Of the request's type and thread; no server is to copy or keep it.
+/// Of the request's type and thread.
 fn empty_message(letter: &Letter) -> Message {
     let mut message = Message::normal(letter.from.clone());
     if let Form::Child(type_, thread) | Form::Body(type_, thread) = &letter.form {
         message.type_ = type_.clone();
         message.thread.clone_from(thread);
     }
-    message.payloads = vec![
+    message.payloads = hints().into();
+    message
+}
+
+/// No server is to copy or keep it.
+pub(super) fn hints() -> [Element; 2] {
+    [
         Element::bare("private", ns::CARBONS),
         Element::bare("no-copy", HINTS),
-    ];
-    message
+    ]
 }
 
 fn condition(code: FaultCode) -> (ErrorType, DefinedCondition) {
@@ -127,11 +132,12 @@ fn summary(reply: &Reply) -> String {
         Ok(Answer::Statuses(jobs)) => of_jobs(jobs.len()),
         Ok(Answer::Kills(jobs)) => of_jobs(jobs.len()),
         Ok(Answer::Fixes(jobs)) => of_jobs(jobs.len()),
+        Ok(Answer::Acknowledged) => "kept".to_owned(),
     };
     format!("{call}: {content}")
 }
 
-fn of_jobs(number: usize) -> String {
+pub(super) fn of_jobs(number: usize) -> String {
     let plural = if number == 1 { "" } else { "s" };
     format!("{number} job{plural}")
 }
@@ -151,7 +157,7 @@ fn counts(counts: Counts) -> String {
 }
 
 /// Our own writer's text as an element.
-fn element(xml: &str) -> Element {
+pub(super) fn element(xml: &str) -> Element {
     xml.parse().unwrap_or_else(|error| {
         tracing::error!(%error, "an answer of ours cannot be read as XML");
         Element::bare("error", windmill::NAMESPACE)

@@ -34,6 +34,7 @@ pub fn settings(server: &dyn XmppServer) -> Settings {
     let supervisor = |(user, _): (&str, &str)| Supervisor {
         jid: format!("{user}@{DOMAIN}").parse().unwrap(),
         owner: Owner::new(user).unwrap(),
+        notify: false,
     };
     Settings {
         jid: EXECUTOR_JID.parse().unwrap(),

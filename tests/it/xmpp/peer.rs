@@ -46,6 +46,7 @@ impl Setting {
             supervisors: vec![Supervisor {
                 jid: "supervisor@demo".parse().unwrap(),
                 owner: Owner::new("prodsys").unwrap(),
+                notify: false,
             }],
             queue: 64,
             limits: TimeLimits::default(),
