@@ -138,7 +138,7 @@ fn a_daemon_that_drains_wants_no_jobs_and_runs_none() {
 fn count_runs(daemon: &Gristmill) {
     daemon.script(
         "counted",
-        "echo begin $1 >>$LOG; sleep 0.0$(($1 % 10)); echo end $1 >>$LOG",
+        "echo begin $1 >>$LOG; sleep 0.$(($1 % 4 + 1)); echo end $1 >>$LOG",
     );
 }
 
