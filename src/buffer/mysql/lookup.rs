@@ -8,36 +8,11 @@ use mysql_async::{Conn, Result, Value};
 use super::columns::record_row;
 use super::statement::{read, select_in};
 use crate::buffer::row::{self, RecordRow};
-use crate::buffer::{KeptJob, KnownJob, Lookup};
-use crate::job::{Attempt, JobId, JobKey, Owner, Record, RecordId, Refusal};
+use crate::buffer::{KnownJob, Lookup};
+use crate::job::{Attempt, JobId, Owner, Record, RecordId, Refusal};
 
 /// What is kept of each attempt, by job.
 type Attempts<T> = HashMap<Vec<u8>, Vec<(u32, T)>>;
-
-/// Those of one attempt, which most requests are all of: the attempt of the first key.
-pub(super) async fn recall(
-    conn: &mut Conn,
-    owner: &Owner,
-    keys: &[JobKey],
-) -> Result<Vec<Option<KeptJob>>> {
-    let attempt = keys.first().map(|key| key.attempt);
-    let asked = keys.iter().filter(|key| Some(key.attempt) == attempt);
-    let names: Vec<Value> = asked.map(|key| key.job_id.as_str().into()).collect();
-    let query = "SELECT job_id, content_hash, priority_neg, xml
-                 FROM jobs JOIN payloads ON record_id = id
-                 WHERE owner = ? AND attempt = ? AND job_id IN ({keys})";
-    let leading = [owner.as_str().into(), attempt.map(Attempt::get).into()];
-    let mut found = HashMap::with_capacity(names.len());
-    for row in select_in(conn, query, &leading, &names).await? {
-        let (job_id, content, priority, xml): (Vec<u8>, Vec<u8>, i64, String) = read(row)?;
-        found.insert(job_id, row::kept_job(&content, priority, xml));
-    }
-    let mut recall = |key: &JobKey| {
-        let found = found.remove(key.job_id.as_str().as_bytes()).flatten();
-        found.filter(|_| Some(key.attempt) == attempt)
-    };
-    Ok(keys.iter().map(&mut recall).collect())
-}
 
 pub(super) async fn find_jobs(
     conn: &mut Conn,

@@ -153,15 +153,13 @@ impl TaskBuffer for MysqlBuffer {
         self.writer()?.store(request).await
     }
 
+    /// To fetch the payloads from the server takes longer than to read the jobs anew.
     async fn recall(
         &self,
-        owner: &Owner,
+        _: &Owner,
         keys: &[JobKey],
     ) -> Result<Vec<Option<KeptJob>>, BufferError> {
-        let mut conn = self.server.take(&self.pool).await?;
-        lookup::recall(&mut conn, owner, keys)
-            .await
-            .map_err(|why| connect::error(&why))
+        Ok(vec![None; keys.len()])
     }
 
     async fn find_jobs(

@@ -295,38 +295,3 @@ pub async fn record_ids_are_never_given_again(subject: &Subject) {
     let next = store_new(buffer, "o", vec![job("next")]).await;
     assert!(next[0] > *newest, "{} is not new after {newest}", next[0]);
 }
-
-/// What is recalled is exactly what came in under the key; where nothing is, nothing is said.
-pub async fn what_came_in_is_recalled(subject: &Subject) {
-    let buffer = &*subject.buffer;
-    let payload = "<job jobID=\"1\">\u{1F980}'\"\\ %_</job>\n";
-    let mut jobs: Vec<_> = (2..=1200).map(|name| job(&name.to_string())).collect();
-    jobs.push(NewJob {
-        priority: -7,
-        ..job_of(key("1", 2), payload)
-    });
-    store_new(buffer, "o", jobs.clone()).await;
-    store_new(buffer, "other", vec![job("1"), job("none")]).await;
-    let mut keys: Vec<_> = jobs.iter().map(|job| job.key.clone()).collect();
-    keys.insert(3, key("none", 1));
-    keys.insert(7, key("2", 2));
-    let recalled = buffer.recall(&owner("o"), &keys).await.unwrap();
-    assert_eq!(recalled.len(), keys.len());
-    let attempt_2 = key("1", 2);
-    for (key, recalled) in keys.iter().zip(&recalled) {
-        let job = jobs.iter().find(|job| job.key == *key);
-        match recalled {
-            Some(kept) => {
-                let job = job.unwrap();
-                assert_eq!(kept.payload, job.payload);
-                assert_eq!((kept.content, kept.priority), (job.content, job.priority));
-            }
-            // A store need not recall attempts other than the first key's.
-            None => assert!(job.is_none_or(|job| job.key == attempt_2)),
-        }
-    }
-    let recalled = buffer.recall(&owner("o"), &[key("1", 2)]).await.unwrap();
-    assert_eq!(recalled[0].as_ref().unwrap().payload, payload);
-    assert_eq!(recalled[0].as_ref().unwrap().priority, -7);
-    assert!(buffer.recall(&owner("o"), &[]).await.unwrap().is_empty());
-}

@@ -3,10 +3,10 @@
 use std::os::unix::fs::{MetadataExt, symlink};
 use std::time::Duration;
 
-use gristmill::buffer::{self, BufferError, Lookup, OpenError, StoreUrl};
+use gristmill::buffer::{self, BufferError, Lookup, NewJob, OpenError, StoreUrl};
 
 use super::place::Place;
-use super::write::{job, job_id, owner, request, store_new};
+use super::write::{job, job_id, job_of, key, owner, request, store_new};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn one_daemon_a_file() {
@@ -123,4 +123,39 @@ async fn a_lock_that_stays_is_unreachable_and_nothing_is_stored() {
     assert_eq!(found, [Lookup::Absent]);
     other.execute_batch("ROLLBACK").unwrap();
     store_new(&*buffer, "o", vec![job("1")]).await;
+}
+
+/// What is recalled is exactly what came in under the key; where nothing is, nothing is said.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_came_in_is_recalled() {
+    let place = Place::sqlite();
+    let buffer = place.open().await;
+    let payload = "<job jobID=\"1\">\u{1F980}'\"\\ %_</job>\n";
+    let mut jobs: Vec<_> = (2..=1200).map(|name| job(&name.to_string())).collect();
+    jobs.push(NewJob {
+        priority: -7,
+        ..job_of(key("1", 2), payload)
+    });
+    store_new(&*buffer, "o", jobs.clone()).await;
+    store_new(&*buffer, "other", vec![job("1"), job("none")]).await;
+    let mut keys: Vec<_> = jobs.iter().map(|job| job.key.clone()).collect();
+    keys.insert(3, key("none", 1));
+    keys.insert(7, key("2", 2));
+    let recalled = buffer.recall(&owner("o"), &keys).await.unwrap();
+    assert_eq!(recalled.len(), keys.len());
+    for (key, recalled) in keys.iter().zip(&recalled) {
+        let job = jobs.iter().find(|job| job.key == *key);
+        match recalled {
+            Some(kept) => {
+                let job = job.unwrap();
+                assert_eq!(kept.payload, job.payload);
+                assert_eq!((kept.content, kept.priority), (job.content, job.priority));
+            }
+            None => assert!(job.is_none(), "{key}"),
+        }
+    }
+    let recalled = buffer.recall(&owner("o"), &[key("1", 2)]).await.unwrap();
+    assert_eq!(recalled[0].as_ref().unwrap().payload, payload);
+    assert_eq!(recalled[0].as_ref().unwrap().priority, -7);
+    assert!(buffer.recall(&owner("o"), &[]).await.unwrap().is_empty());
 }

@@ -33,7 +33,7 @@ const CASES: &[(&str, Case)] = cases! {
         the_first_job_speaks_for_itself
         sixteen_senders_agree_on_one_record large_requests_are_stored_whole
         an_empty_request_is_fine every_first_state_and_priority_is_kept
-        record_ids_are_never_given_again what_came_in_is_recalled;
+        record_ids_are_never_given_again;
     looking: owners_see_their_own_only the_latest_attempt_counts wrong_pairs_are_absent
         a_thousand_keys_in_one_question hostile_names_stay_themselves
         a_row_that_cannot_be_read_hides_no_other questions_may_repeat_a_key;
