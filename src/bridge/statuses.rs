@@ -1,6 +1,5 @@
 //! A record in a getStatusResponse's words. Pure.
 
-use std::fmt::Write as _;
 use std::time::Duration;
 
 use crate::buffer::Lookup;
@@ -84,14 +83,9 @@ fn error(record: &Record, outcome: Outcome) -> Option<Reason> {
 }
 
 fn output(file: &OutputFile) -> windmill::OutputFile {
-    let mut sha256 = String::with_capacity(64);
-    for byte in file.sha256 {
-        // Writing to a String cannot fail.
-        let _ = write!(sha256, "{byte:02x}");
-    }
     windmill::OutputFile {
         logical_name: file.logical_name.clone(),
         size: file.size,
-        sha256,
+        sha256: file.sha256_hex(),
     }
 }

@@ -39,7 +39,7 @@ impl ResultRow {
     pub fn of(report: &RunReport) -> Self {
         let outputs: Vec<_> = report.outputs.iter().map(Output::of).collect();
         Self {
-            verdict: verdict_name(report.verdict).into(),
+            verdict: report.verdict.name().into(),
             started_at: report.started_at.map(Timestamp::as_microsecond),
             ended_at: report.ended_at.as_microsecond(),
             exit_code: report.exit_code.map(i64::from),
@@ -80,7 +80,7 @@ impl Output {
         Self {
             name: file.logical_name.clone(),
             size: file.size,
-            sha256: hex(&file.sha256),
+            sha256: file.sha256_hex(),
         }
     }
 
@@ -93,13 +93,6 @@ impl Output {
     }
 }
 
-fn hex(bytes: &[u8]) -> String {
-    let digits = bytes.iter().flat_map(|byte| [byte >> 4, byte & 15]);
-    digits
-        .filter_map(|digit| char::from_digit(digit.into(), 16))
-        .collect()
-}
-
 fn parse_hex(text: &str) -> Option<[u8; 32]> {
     let digits = text.as_bytes().chunks_exact(2);
     let byte = |pair: &[u8]| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok();
@@ -107,30 +100,10 @@ fn parse_hex(text: &str) -> Option<[u8; 32]> {
     bytes.try_into().ok().filter(|_| text.len() == 64)
 }
 
-const VERDICTS: [Verdict; 6] = [
-    Verdict::Succeeded,
-    Verdict::Failed,
-    Verdict::FailedForNow,
-    Verdict::TimedOut,
-    Verdict::Stopped,
-    Verdict::Lost,
-];
-
-fn verdict_name(verdict: Verdict) -> &'static str {
-    match verdict {
-        Verdict::Succeeded => "succeeded",
-        Verdict::Failed => "failed",
-        Verdict::FailedForNow => "failed_for_now",
-        Verdict::TimedOut => "timed_out",
-        Verdict::Stopped => "stopped",
-        Verdict::Lost => "lost",
-    }
-}
-
 fn parse_verdict(name: &[u8]) -> Option<Verdict> {
-    VERDICTS
+    Verdict::ALL
         .into_iter()
-        .find(|verdict| verdict_name(*verdict).as_bytes() == name)
+        .find(|verdict| verdict.name().as_bytes() == name)
 }
 
 #[cfg(test)]
@@ -159,7 +132,7 @@ mod tests {
 
     #[test]
     fn every_report_is_read_back() {
-        for verdict in VERDICTS {
+        for verdict in Verdict::ALL {
             let full = report(verdict);
             assert_eq!(ResultRow::of(&full).report(), Some(full.clone()));
             let bare = RunReport {

@@ -64,6 +64,31 @@ pub enum Verdict {
     Lost,
 }
 
+impl Verdict {
+    /// Every way.
+    pub const ALL: [Self; 6] = [
+        Self::Succeeded,
+        Self::Failed,
+        Self::FailedForNow,
+        Self::TimedOut,
+        Self::Stopped,
+        Self::Lost,
+    ];
+
+    /// The verdict's name.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Succeeded => "succeeded",
+            Self::Failed => "failed",
+            Self::FailedForNow => "failed_for_now",
+            Self::TimedOut => "timed_out",
+            Self::Stopped => "stopped",
+            Self::Lost => "lost",
+        }
+    }
+}
+
 /// What a run left behind.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RunReport {
@@ -103,6 +128,17 @@ pub struct OutputFile {
     pub size: u64,
     /// Of its content.
     pub sha256: [u8; 32],
+}
+
+impl OutputFile {
+    /// The hash of its content in lower-case hexadecimal.
+    #[must_use]
+    pub fn sha256_hex(&self) -> String {
+        let digits = self.sha256.iter().flat_map(|byte| [byte >> 4, byte & 15]);
+        digits
+            .filter_map(|digit| char::from_digit(digit.into(), 16))
+            .collect()
+    }
 }
 
 /// How far a run has come, in its program's own words.

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::present::{hexadecimal, level, verdict};
+use super::present::level;
 use crate::buffer::Dossier;
 use crate::job::{Event, OutputFile, Record, RunReport};
 
@@ -43,12 +43,12 @@ fn report(report: &RunReport) -> Value {
         json!({
             "logicalFileName": output.logical_name,
             "size": output.size,
-            "sha256": hexadecimal(&output.sha256),
+            "sha256": output.sha256_hex(),
         })
     };
     let outputs: Vec<_> = report.outputs.iter().map(output).collect();
     json!({
-        "verdict": verdict(report.verdict),
+        "verdict": report.verdict.name(),
         "startedAt": report.started_at,
         "endedAt": report.ended_at,
         "exitCode": report.exit_code,

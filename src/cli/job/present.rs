@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp, Unit};
 
-use crate::job::{Level, Verdict};
+use crate::job::Level;
 
 /// Units of an age, the largest first, in seconds.
 const UNITS: [(i64, &str); 4] = [(86_400, "d"), (3_600, "h"), (60, "m"), (1, "s")];
@@ -83,25 +83,6 @@ pub(super) fn level(level: Level) -> &'static str {
         Level::Warning => "warning",
         Level::Error => "error",
     }
-}
-
-/// How a run ended, in a word.
-pub(super) fn verdict(verdict: Verdict) -> &'static str {
-    match verdict {
-        Verdict::Succeeded => "succeeded",
-        Verdict::Failed => "failed",
-        Verdict::FailedForNow => "failed_for_now",
-        Verdict::TimedOut => "timed_out",
-        Verdict::Stopped => "stopped",
-        Verdict::Lost => "lost",
-    }
-}
-
-pub(super) fn hexadecimal(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::new(), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
 }
 
 /// A text from outside as one line: what would steer a terminal is replaced.

@@ -14,9 +14,7 @@ use super::super::args::One;
 use super::super::output::Output;
 use super::super::store;
 use super::json;
-use super::present::{
-    exact_span, hexadecimal, level, lines, one_line, size, time_and_age, to_the_second, verdict,
-};
+use super::present::{exact_span, level, lines, one_line, size, time_and_age, to_the_second};
 
 pub(super) async fn run(arguments: One, output: &mut Output) -> Result<(), Report> {
     let dossier = find(&arguments).await?;
@@ -93,10 +91,7 @@ fn facts(record: &Record, now: Timestamp) -> Vec<(&'static str, String)> {
                 .then(|| "its supervisor knows its final word".to_owned()),
         ),
         ("content", Some(record.content.to_string())),
-        (
-            "last run",
-            result.map(|run| verdict(run.verdict).to_owned()),
-        ),
+        ("last run", result.map(|run| run.verdict.name().to_owned())),
         (
             "exit code",
             result
@@ -137,7 +132,7 @@ fn fault(fault: &RunFault) -> String {
 
 fn output_file(file: &OutputFile) -> String {
     let (name, size) = (&file.logical_name, size(file.size));
-    format!("{name} ({size}, SHA-256 {})", hexadecimal(&file.sha256))
+    format!("{name} ({size}, SHA-256 {})", file.sha256_hex())
 }
 
 fn event_line(event: &Event) -> String {
