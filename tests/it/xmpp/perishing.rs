@@ -12,11 +12,12 @@ use super::door::Door;
 use super::gated::GatedStore;
 use super::scripted::{Line, Scripted};
 
-/// How long a request may wait for the store.
-const TIMEOUT: Duration = Duration::from_secs(1);
+/// How long a request may wait for the store: longer than the first reconnect takes, whose wait is
+/// up to a second.
+const TIMEOUT: Duration = Duration::from_secs(4);
 
 /// By then a `rejected` is good no longer.
-const TOO_LATE: Duration = Duration::from_millis(6500);
+const TOO_LATE: Duration = Duration::from_millis(9500);
 
 async fn ask(line: &mut Line, id: &str) {
     line.say(&format!(
