@@ -7,7 +7,7 @@ use jiff::Timestamp;
 
 use super::BufferError;
 use crate::job::{
-    Event, Fence, JobKey, Limits, Owner, Progress, RecordId, RunReport, State, Step, Token,
+    Event, Fence, JobKey, Limits, Owner, Progress, RecordId, RunReport, State, Step, StoreId, Token,
 };
 
 /// The store as conductors see it. All changes carry a fencing token; one that is stale changes
@@ -28,6 +28,9 @@ pub trait Claims: Send + Sync {
     /// Keeps what a run says of itself; `false`: its claim is not the latest any more. Beyond
     /// [`MAX_EVENTS`] of a record, events of runs are dropped with one last warning.
     async fn report(&self, report: ProgressReport) -> Result<bool, BufferError>;
+
+    /// Which store this is.
+    async fn store_id(&self) -> Result<StoreId, BufferError>;
 
     /// Every claim that is held, by anybody.
     async fn leases(&self) -> Result<Vec<Lease>, BufferError>;

@@ -8,8 +8,14 @@ use super::result_row::{RESULT_COLUMNS, ResultRow};
 use super::{BufferError, Dossier, KeptJob};
 use crate::job::{
     Attempt, ContentHash, Event, JobId, JobKey, Level, Owner, Progress, Record, RecordId, State,
-    Token,
+    StoreId, Token,
 };
+
+/// Which store this is, from its one row that says so.
+pub(super) fn store_id(name: Option<String>) -> Result<StoreId, BufferError> {
+    let none = || BufferError::Corrupt("the table store_id does not say which it is".to_owned());
+    name.and_then(StoreId::new).ok_or_else(none)
+}
 
 /// A row of `jobs`, as it is stored.
 #[derive(Clone, Debug)]

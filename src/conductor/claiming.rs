@@ -15,9 +15,10 @@ use super::holding::{Holding, Origin, Tenure};
 use super::life::Life;
 use super::settling::{Errand, Settler};
 use super::survey::{Found, Surveyor};
-use super::{Broken, Settings, Tools, orders, renewal, settling, tasks};
+use super::{Failure, Settings, Tools, orders, renewal, settling, tasks};
 use crate::buffer::{ClaimRequest, Claimed, Lease};
 use crate::job::RunKey;
+use crate::runner::RunError;
 
 /// How soon is seen what other processes changed in the store.
 const POLL: Duration = Duration::from_millis(500);
@@ -60,11 +61,11 @@ impl Conductor {
         }
     }
 
-    pub async fn run(mut self, shutdown: CancellationToken) -> Result<(), Broken> {
+    pub async fn run(mut self, shutdown: CancellationToken) -> Result<(), Failure> {
         let mut services = self.start_services();
         let ended = tokio::select! {
             biased;
-            ended = services.join_next() => Err(Broken(match ended {
+            ended = services.join_next() => Err(Failure::Broken(match ended {
                 Some(Err(error)) => error.to_string(),
                 _ => "a task ended".to_owned(),
             })),
@@ -91,8 +92,8 @@ impl Conductor {
         services
     }
 
-    async fn conduct(&mut self, shutdown: &CancellationToken) -> Result<(), Broken> {
-        if !self.find_what_was_left(shutdown).await {
+    async fn conduct(&mut self, shutdown: &CancellationToken) -> Result<(), Failure> {
+        if !self.serve_store(shutdown).await? || !self.find_what_was_left(shutdown).await {
             return Ok(());
         }
         let mut polls = interval(POLL);
@@ -122,6 +123,25 @@ impl Conductor {
         }
     }
 
+    /// Has the runner serve this store: it may still have runs of another one, and their keys are
+    /// no names here. `false`: asked to stop.
+    async fn serve_store(&self, shutdown: &CancellationToken) -> Result<bool, Failure> {
+        let mut failures = 0;
+        loop {
+            if let Ok(store) = self.context.claims.store_id().await {
+                match self.context.runner.serve(&store).await {
+                    Ok(()) => return Ok(true),
+                    Err(RunError::Permanent(why)) => return Err(Failure::Refused(why)),
+                    Err(error) => tracing::warn!(%error, "the runner does not serve the store yet"),
+                }
+            }
+            failures += 1;
+            if !self.wait_to_ask_again(failures, shutdown).await {
+                return Ok(false);
+            }
+        }
+    }
+
     /// Adopts what an earlier process left. Nothing is claimed before. `false`: asked to stop.
     async fn find_what_was_left(&mut self, shutdown: &CancellationToken) -> bool {
         let mut failures = 0;
@@ -132,11 +152,18 @@ impl Conductor {
                 return true;
             }
             failures += 1;
-            tokio::select! {
-                biased;
-                () = shutdown.cancelled() => return false,
-                () = tokio::time::sleep(self.context.wait_after(failures)) => (),
+            if !self.wait_to_ask_again(failures, shutdown).await {
+                return false;
             }
+        }
+    }
+
+    /// `false`: asked to stop.
+    async fn wait_to_ask_again(&self, failures: u32, shutdown: &CancellationToken) -> bool {
+        tokio::select! {
+            biased;
+            () = shutdown.cancelled() => false,
+            () = tokio::time::sleep(self.context.wait_after(failures)) => true,
         }
     }
 
@@ -180,7 +207,7 @@ impl Conductor {
     }
 
     /// Claims as many jobs as there are free slots, and begins with them.
-    async fn claim(&mut self) -> Result<(), Broken> {
+    async fn claim(&mut self) -> Result<(), Failure> {
         while let Some(ended) = self.lives.try_join_next_with_id() {
             self.end(ended)?;
         }
@@ -236,7 +263,7 @@ impl Conductor {
     }
 
     /// One of the lives is over. A panic fails its run; a second one is no accident.
-    fn end(&mut self, ended: Result<(Id, ()), JoinError>) -> Result<(), Broken> {
+    fn end(&mut self, ended: Result<(Id, ()), JoinError>) -> Result<(), Failure> {
         let (id, error) = match ended {
             Ok((id, ())) => (id, None),
             Err(error) => (error.id(), Some(error)),
@@ -254,7 +281,7 @@ impl Conductor {
         let times = self.broken.entry(key).or_default();
         *times += 1;
         if *times > 1 {
-            return Err(Broken(error.to_string()));
+            return Err(Failure::Broken(error.to_string()));
         }
         let context = self.context.clone();
         self.begin(key, Life { context, holding }.fail(error.to_string()));

@@ -109,10 +109,16 @@ pub struct Patience {
     pub stop: Duration,
 }
 
-/// A part of the conductor panicked: a bug of ours.
+/// Why a conductor ended that nobody had asked to.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("a part of the conductor broke: {0}")]
-pub struct Broken(String);
+pub enum Failure {
+    /// A part of it panicked: a bug of ours.
+    #[error("a part of the conductor broke: {0}")]
+    Broken(String),
+    /// The runner does not take this store's runs.
+    #[error("{0}")]
+    Refused(String),
+}
 
 /// Conducts until `shutdown`. Then claims that have not started go back; what runs goes on, and is
 /// found again by the next start.
@@ -120,7 +126,7 @@ pub async fn run(
     tools: Tools,
     settings: Settings,
     shutdown: CancellationToken,
-) -> Result<(), Broken> {
+) -> Result<(), Failure> {
     claiming::Conductor::new(tools, settings)
         .run(shutdown)
         .await

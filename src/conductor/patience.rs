@@ -11,7 +11,7 @@ use crate::buffer::{
     AdvanceRequest, Advanced, BufferError, ClaimRequest, Claimed, Claims, Holder, Lease, Orders,
     ProgressReport, Renewed,
 };
-use crate::job::{RecordId, RunKey, RunOrder, RunReport, Token};
+use crate::job::{RecordId, RunKey, RunOrder, RunReport, StoreId, Token};
 use crate::runner::{News, RunError, RunState, Runner};
 
 /// The end of a run is waited for in rounds of this length, with a look at it after each.
@@ -65,6 +65,10 @@ impl Claims for PatientClaims {
         self.ask(self.claims.report(report)).await
     }
 
+    async fn store_id(&self) -> Result<StoreId, BufferError> {
+        self.ask(self.claims.store_id()).await
+    }
+
     async fn leases(&self) -> Result<Vec<Lease>, BufferError> {
         self.ask(self.claims.leases()).await
     }
@@ -97,6 +101,11 @@ impl PatientRunner {
 
 #[async_trait]
 impl Runner for PatientRunner {
+    async fn serve(&self, store: &StoreId) -> Result<(), RunError> {
+        self.ask(self.patience.runner, self.runner.serve(store))
+            .await
+    }
+
     async fn start(&self, order: &RunOrder) -> Result<(), RunError> {
         let question = self.runner.start(order);
         self.ask(self.patience.runner, question).await

@@ -98,7 +98,17 @@ impl Conducting {
     /// Conducts until `shutdown`.
     pub(super) async fn run(self, shutdown: CancellationToken) -> Result<(), Report> {
         let ended = conductor::run(self.tools, self.settings, shutdown).await;
-        ended.map_err(broken)
+        ended.map_err(|failure| match failure {
+            conductor::Failure::Broken(_) => broken(failure),
+            conductor::Failure::Refused(_) => Report::new(
+                Kind::Conflict,
+                "jobs cannot be run here",
+            )
+            .because(failure)
+            .hint(
+                "give this daemon a new runner.process.work_dir, or the store that it had before",
+            ),
+        })
     }
 }
 

@@ -13,6 +13,8 @@ pub use claim::{Fence, Limits, Move, Ruling, Standing, Step};
 pub use id::{Attempt, InvalidId, JobId, JobKey, Owner, RecordId};
 pub use order::{Action, Declined, Effect};
 pub use record::{Event, Level, Record, Refusal};
-pub use run::{OutputFile, Progress, RunFault, RunKey, RunOrder, RunReport, Token, Verdict};
+pub use run::{
+    OutputFile, Progress, RunFault, RunKey, RunOrder, RunReport, StoreId, Token, Verdict,
+};
 pub use spec::{ContentHash, File, JobSpec, Quantity, Requirements, Transformation};
 pub use state::{HeldFrom, IllegalTransition, Outcome, Phase, State, Transition};

@@ -18,7 +18,35 @@ impl fmt::Display for Token {
     }
 }
 
-/// Names one run, for ever: no claim of a record has another one's token.
+/// Names one store among all that ever were; so records of two stores can be told apart.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoreId(String);
+
+impl StoreId {
+    /// The longest, in bytes.
+    pub const MAX_BYTES: usize = 64;
+
+    /// `None`: it is empty, too long, or has other characters than letters and digits.
+    #[must_use]
+    pub fn new(name: String) -> Option<Self> {
+        let fits = (1..=Self::MAX_BYTES).contains(&name.len());
+        (fits && name.bytes().all(|byte| byte.is_ascii_alphanumeric())).then_some(Self(name))
+    }
+
+    /// The name as text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for StoreId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// Names one run of a store, for ever: no claim of a record has another one's token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct RunKey {
     /// Whose run it is.

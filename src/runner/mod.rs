@@ -8,11 +8,17 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
-use crate::job::{Event, Progress, RunKey, RunOrder, RunReport};
+use crate::job::{Event, Progress, RunKey, RunOrder, RunReport, StoreId};
 
 /// One way to run jobs. A run is named by its key; every question about it may be repeated.
 #[async_trait]
 pub trait Runner: Send + Sync {
+    /// Takes the runs of this store and, from then on, of no other one, for keys are names within
+    /// one store. Asked before anything else.
+    ///
+    /// `Permanent`: it has those of another store.
+    async fn serve(&self, store: &StoreId) -> Result<(), RunError>;
+
     /// Starts a run, unless one of its key was started before; returns once its program runs, or
     /// has ended already.
     ///

@@ -14,7 +14,7 @@ use gristmill::daemon::{RunnerTruth, SystemClock};
 use gristmill::job::policy::{Backoff, Clock};
 use gristmill::job::{
     Attempt, ContentHash, Fence, JobId, JobKey, Limits, Owner, Record, RunKey, RunOrder, RunReport,
-    State, Step,
+    State, Step, StoreId,
 };
 use gristmill::runner::{News, RunError, RunState, Runner};
 use jiff::Timestamp;
@@ -38,6 +38,10 @@ fn other<T>() -> Result<T, RunError> {
 
 #[async_trait]
 impl Runner for Saying {
+    async fn serve(&self, _: &StoreId) -> Result<(), RunError> {
+        other()
+    }
+
     async fn start(&self, _: &RunOrder) -> Result<(), RunError> {
         other()
     }

@@ -8,7 +8,7 @@ use crate::buffer::{
     AdvanceRequest, Advanced, BufferError, ClaimRequest, Claimed, Claims, Holder, Lease, Orders,
     ProgressReport, Renewed,
 };
-use crate::job::{RecordId, Token};
+use crate::job::{RecordId, StoreId, Token};
 
 #[async_trait]
 impl Claims for Gate {
@@ -29,6 +29,11 @@ impl Claims for Gate {
 
     async fn report(&self, report: ProgressReport) -> Result<bool, BufferError> {
         self.ask(|store| async move { store.report(report).await })
+            .await
+    }
+
+    async fn store_id(&self) -> Result<StoreId, BufferError> {
+        self.ask(|store| async move { store.store_id().await })
             .await
     }
 

@@ -1,13 +1,15 @@
 //! What conductors ask: the desk answers what changes something, the pool the rest.
 
 use async_trait::async_trait;
+use mysql_async::prelude::Queryable;
 
 use super::{MysqlBuffer, connect, standing};
+use crate::buffer::row::store_id;
 use crate::buffer::{
     AdvanceRequest, Advanced, BufferError, ClaimRequest, Claimed, Claims, Holder, Lease, Orders,
     ProgressReport, Renewed,
 };
-use crate::job::{RecordId, Token};
+use crate::job::{RecordId, StoreId, Token};
 
 #[async_trait]
 impl Claims for MysqlBuffer {
@@ -25,6 +27,12 @@ impl Claims for MysqlBuffer {
 
     async fn report(&self, report: ProgressReport) -> Result<bool, BufferError> {
         self.writing()?.desk.report(report).await
+    }
+
+    async fn store_id(&self) -> Result<StoreId, BufferError> {
+        let mut conn = self.server.take(&self.pool).await?;
+        let name = conn.query_first("SELECT id FROM store_id").await;
+        store_id(name.map_err(|why| connect::error(&why))?)
     }
 
     async fn leases(&self) -> Result<Vec<Lease>, BufferError> {

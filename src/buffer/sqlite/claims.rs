@@ -8,12 +8,13 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 use super::lookup::{bytes, optional_bytes};
 use super::{SqliteBuffer, changes, error};
 use crate::buffer::claiming::{self, DUE_AT_ONCE, DueRow, READY_COLUMNS, ReadyRow};
+use crate::buffer::row::store_id;
 use crate::buffer::settling::{self, EVENTS_DROPPED, STANDING_COLUMNS, StandingRow};
 use crate::buffer::{
     AdvanceRequest, Advanced, BufferError, ClaimRequest, Claimed, Claims, Holder, Lease, Orders,
     ProgressReport, Renewed,
 };
-use crate::job::{RecordId, Token};
+use crate::job::{RecordId, StoreId, Token};
 
 #[async_trait]
 impl Claims for SqliteBuffer {
@@ -36,6 +37,10 @@ impl Claims for SqliteBuffer {
     async fn report(&self, report: ProgressReport) -> Result<bool, BufferError> {
         self.write(move |connection| keep(connection, &report))
             .await
+    }
+
+    async fn store_id(&self) -> Result<StoreId, BufferError> {
+        store_id(self.read(read_store_id).await?)
     }
 
     async fn leases(&self) -> Result<Vec<Lease>, BufferError> {
@@ -228,6 +233,11 @@ fn held(connection: &Connection) -> rusqlite::Result<Vec<StandingRow>> {
 
 fn leases(connection: &Connection) -> rusqlite::Result<Vec<Lease>> {
     Ok(settling::leases(&held(connection)?))
+}
+
+fn read_store_id(connection: &Connection) -> rusqlite::Result<Option<String>> {
+    let mut find = connection.prepare_cached("SELECT id FROM store_id")?;
+    find.query_row([], |row| row.get(0)).optional()
 }
 
 const NEXT_DUE_QUERY: &str = "SELECT due_at FROM jobs INDEXED BY jobs_by_due

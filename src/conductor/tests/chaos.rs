@@ -14,7 +14,7 @@ use super::machine::Machine;
 use super::scenario::{Scenario, job_reader};
 use super::store::{StoreLine, operate};
 use super::world::{self, Clocks};
-use crate::conductor::{Broken, Settings, Tools, run};
+use crate::conductor::{Failure, Settings, Tools, run};
 use crate::job::{Action, RecordId};
 
 /// A machine with its daemon, which may be gone, or frozen.
@@ -25,7 +25,7 @@ pub struct Host {
 }
 
 struct Daemon {
-    task: JoinHandle<Result<(), Broken>>,
+    task: JoinHandle<Result<(), Failure>>,
     shutdown: CancellationToken,
     freezer: Arc<Freezer>,
 }

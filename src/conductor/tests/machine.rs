@@ -15,7 +15,7 @@ use tokio::time::{Instant, sleep, sleep_until};
 
 use super::checks;
 use super::world::{Inside, World};
-use crate::job::{Progress, RunKey, RunOrder, RunReport, Verdict};
+use crate::job::{Progress, RunKey, RunOrder, RunReport, StoreId, Verdict};
 use crate::runner::{News, RunError, RunState, Runner};
 
 /// How long a wrapper may take to end its run.
@@ -276,6 +276,10 @@ fn end(inside: &mut Inside, run: RunKey, verdict: Verdict) {
 
 #[async_trait]
 impl Runner for Machine {
+    async fn serve(&self, _: &StoreId) -> Result<(), RunError> {
+        self.trouble().await
+    }
+
     async fn start(&self, order: &RunOrder) -> Result<(), RunError> {
         let run = order.key;
         if matches!(self.state(run), RunState::Alive | RunState::Ended) {

@@ -15,8 +15,8 @@ use crate::buffer::{
     Orders, ProgressReport, Renewed,
 };
 use crate::job::{
-    Action, Attempt, Effect, JobId, JobKey, Owner, RecordId, Ruling, Standing, State, Token,
-    Transition,
+    Action, Attempt, Effect, JobId, JobKey, Owner, RecordId, Ruling, Standing, State, StoreId,
+    Token, Transition,
 };
 
 /// A job's row.
@@ -186,6 +186,11 @@ impl Claims for StoreLine {
             row.is_held() && row.standing.token == report.token
         };
         self.ask(is_latest).await
+    }
+
+    async fn store_id(&self) -> Result<StoreId, BufferError> {
+        self.ask(|_| StoreId::new("model".to_owned()).unwrap())
+            .await
     }
 
     async fn leases(&self) -> Result<Vec<Lease>, BufferError> {

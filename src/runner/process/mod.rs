@@ -26,7 +26,7 @@ use tokio::io::unix::AsyncFd;
 pub use super::wrapper::Limits;
 use super::{News, RunError, RunState, Runner};
 use crate::job::policy::Clock;
-use crate::job::{RunKey, RunOrder, RunReport};
+use crate::job::{RunKey, RunOrder, RunReport, StoreId};
 pub use program::Stream;
 pub use settings::{KeepWork, Settings};
 use shared::Shared;
@@ -86,6 +86,11 @@ impl ProcessRunner {
 
 #[async_trait]
 impl Runner for ProcessRunner {
+    async fn serve(&self, store: &StoreId) -> Result<(), RunError> {
+        let store = store.clone();
+        self.aside(move |shared| shared.serve(&store)).await
+    }
+
     async fn start(&self, order: &RunOrder) -> Result<(), RunError> {
         let order = order.clone();
         self.aside(move |shared| shared.start(&order)).await

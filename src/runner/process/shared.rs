@@ -19,7 +19,7 @@ use super::program::Program;
 use super::work_dir::WorkDir;
 use super::{OpenError, Settings, launch, news, orphans, remove, report, transient};
 use crate::job::policy::Clock;
-use crate::job::{RunKey, RunOrder, RunReport};
+use crate::job::{RunKey, RunOrder, RunReport, StoreId};
 
 const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
 
@@ -80,6 +80,18 @@ impl Shared {
 
     pub(super) fn holder(&self) -> &str {
         self.work_dir.holder()
+    }
+
+    pub(super) fn serve(&self, store: &StoreId) -> Result<(), RunError> {
+        match self.work_dir.belong_to(store) {
+            Ok(None) => Ok(()),
+            Ok(Some(other)) => {
+                let path = self.settings.work_dir.display();
+                let what = format!("{path} has the runs of another store ({other})");
+                Err(RunError::Permanent(what))
+            }
+            Err(error) => Err(transient(&error)),
+        }
     }
 
     pub(super) fn start(&self, order: &RunOrder) -> Result<(), RunError> {

@@ -9,10 +9,14 @@ use rustix::fs::{FlockOperation, flock};
 use rustix::io::Errno;
 
 use super::{OpenError, remove};
-use crate::job::{RecordId, RunKey, Token};
+use crate::job::{RecordId, RunKey, StoreId, Token};
 
 /// The file that names the holder of the claims, locked by the daemon that uses the folder.
 const HOLDER: &str = "holder";
+/// The file that names the store whose runs these are.
+const STORE: &str = "store";
+/// The same, while it is being written.
+const NEW_STORE: &str = "store.new";
 /// The folders of runs that are not forgotten.
 pub(super) const RUNS: &str = "runs";
 /// The folders that somebody may want to look at.
@@ -63,6 +67,27 @@ impl WorkDir {
     /// The name of whoever uses this folder, whichever process it is at a time.
     pub(super) fn holder(&self) -> &str {
         &self.holder
+    }
+
+    /// Makes the folder this store's, for good, unless it is another one's: that one is returned.
+    /// Only the runs of one store can be told apart by their keys.
+    pub(super) fn belong_to(&self, store: &StoreId) -> io::Result<Option<String>> {
+        let name = self.path.join(STORE);
+        match fs::read_to_string(&name) {
+            Ok(known) => {
+                let known = known.trim_end();
+                return Ok((known != store.as_str()).then(|| known.to_owned()));
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => (),
+            Err(error) => return Err(error),
+        }
+        let new = self.path.join(NEW_STORE);
+        let mut file = File::create(&new)?;
+        file.write_all(format!("{store}\n").as_bytes())?;
+        file.sync_all()?;
+        fs::rename(new, name)?;
+        File::open(&self.path)?.sync_all()?;
+        Ok(None)
     }
 
     /// The folder of a run.
@@ -155,6 +180,21 @@ mod tests {
         ));
         drop(first);
         assert_eq!(WorkDir::open(folder.path()).unwrap().holder(), name);
+    }
+
+    #[test]
+    fn a_folder_belongs_to_one_store_for_good() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = |name: &str| StoreId::new(name.to_owned()).unwrap();
+        let first = WorkDir::open(folder.path()).unwrap();
+        for _ in 0..2 {
+            assert_eq!(first.belong_to(&store("a1")).unwrap(), None);
+        }
+        drop(first);
+        let later = WorkDir::open(folder.path()).unwrap();
+        let other = later.belong_to(&store("b2")).unwrap();
+        assert_eq!(other.as_deref(), Some("a1"));
+        assert_eq!(later.belong_to(&store("a1")).unwrap(), None);
     }
 
     #[test]

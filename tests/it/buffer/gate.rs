@@ -11,7 +11,7 @@ use gristmill::buffer::{
     OpenError, Orders, ProgressReport, Renewed, Store, StoreRequest, Stored, TakeNotices,
     TaskBuffer,
 };
-use gristmill::job::{Attempt, JobId, JobKey, Owner, Record, RecordId, State, Token};
+use gristmill::job::{Attempt, JobId, JobKey, Owner, Record, RecordId, State, StoreId, Token};
 use jiff::Timestamp;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
@@ -258,6 +258,10 @@ impl Claims for Paused {
 
     async fn report(&self, report: ProgressReport) -> Result<bool, BufferError> {
         self.inner.report(report).await
+    }
+
+    async fn store_id(&self) -> Result<StoreId, BufferError> {
+        self.inner.store_id().await
     }
 
     async fn leases(&self) -> Result<Vec<Lease>, BufferError> {

@@ -50,6 +50,10 @@ pub async fn an_older_store_keeps_its_records(subject: &Subject) {
     let killed = buffer.kill(&owner("o"), &pair, record.since).await.unwrap();
     assert!(matches!(killed[..], [Lookup::Found(_)]), "{killed:?}");
     store_new(&*buffer, "o", vec![job("new")]).await;
+    let name = buffer.store_id().await.unwrap();
+    drop(buffer);
+    let again = buffer::open(&url, &options).await.unwrap();
+    assert_eq!(again.store_id().await.unwrap(), name);
 }
 
 /// A server commits each change of a table by itself: a daemon that was killed in between finds
@@ -59,8 +63,10 @@ async fn a_step_that_was_cut_off_is_taken_again() {
     let (_server, place) = super::mysql::place();
     let (url, options) = (place.url(), place.options());
     buffer::migrate(&url, &options).await.unwrap();
+    let before = buffer::open(&url, &options).await.unwrap().store_id().await;
     place.sql("DELETE FROM refinery_schema_history WHERE version > 5");
     assert!(buffer::migrate(&url, &options).await.unwrap().len() >= 3);
     let buffer = buffer::open(&url, &options).await.unwrap();
+    assert_eq!(buffer.store_id().await.unwrap(), before.unwrap());
     buffer.store(request("o", vec![job("1")])).await.unwrap();
 }

@@ -1,5 +1,6 @@
 //! Conductors that die, and their next start.
 
+use gristmill::conductor::Failure;
 use gristmill::job::State;
 
 use super::stage::Stage;
@@ -69,4 +70,25 @@ async fn whatever_the_moment_of_a_death_every_job_runs_once() {
             assert_eq!(times, 1, "{line}");
         }
     }
+}
+
+/// A new store gives the names of the old one's runs again.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn runs_of_another_store_are_never_taken_for_its_own() {
+    let mut stage = Stage::new().await;
+    stage.script("slow", SLOW);
+    stage.script("quick", "echo quick $GRISTMILL_RECORD_ID >>$LOG");
+    stage.start(2);
+    let old = stage.submit("slow").await;
+    stage.wait_for_log("begin").await;
+    stage.kill().await;
+    stage.begin_another_store().await;
+    stage.start(2);
+    let new = stage.submit("quick").await;
+    assert_eq!(old, new);
+    let failure = stage.failure().await;
+    assert!(matches!(failure, Failure::Refused(_)), "{failure:?}");
+    let record = stage.record(new).await;
+    assert_eq!((record.state, record.token.0), (State::Ready, 0));
+    stage.wait_for_log("end").await;
 }

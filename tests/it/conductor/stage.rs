@@ -11,7 +11,7 @@ use gristmill::buffer::{
     Claims, Drain, Holder, Lookup, NewJob, Note, Operations, Options, SqliteBuffer, StoreRequest,
     Stored, TaskBuffer,
 };
-use gristmill::conductor::{self, Broken, Counters, Patience, Settings, Tools};
+use gristmill::conductor::{self, Counters, Failure, Patience, Settings, Tools};
 use gristmill::daemon::SystemClock;
 use gristmill::job::policy::Backoff;
 use gristmill::job::{Attempt, JobId, JobSpec, Limits, Owner, Record, RecordId, State};
@@ -44,7 +44,7 @@ pub struct Stage {
     pub bell: Arc<Notify>,
     pub counters: Arc<Counters>,
     pub draining: Arc<AtomicBool>,
-    conductor: Option<(JoinHandle<Result<(), Broken>>, CancellationToken)>,
+    conductor: Option<(JoinHandle<Result<(), Failure>>, CancellationToken)>,
     jobs: u32,
 }
 
@@ -53,12 +53,8 @@ impl Stage {
     pub async fn new() -> Self {
         let folder = folder::new();
         fs::create_dir(folder.path().join("programs")).unwrap();
-        let file = folder.path().join("buffer.db");
-        let store = SqliteBuffer::open(&file, &Options::default())
-            .await
-            .unwrap();
         Self {
-            store: Arc::new(store),
+            store: open(&folder, "buffer.db").await,
             folder,
             bell: Arc::default(),
             counters: Arc::default(),
@@ -66,6 +62,19 @@ impl Stage {
             conductor: None,
             jobs: 0,
         }
+    }
+
+    /// From now on there is a store that knows nothing, beside the same folder of runs.
+    pub async fn begin_another_store(&mut self) {
+        self.store = open(&self.folder, "another.db").await;
+        self.jobs = 0;
+    }
+
+    /// Why a conductor ends that nobody has asked to.
+    pub async fn failure(&mut self) -> Failure {
+        let (task, _shutdown) = self.conductor.take().unwrap();
+        let ended = tokio::time::timeout(PATIENCE, task).await.unwrap();
+        ended.unwrap().unwrap_err()
     }
 
     /// Starts a conductor with so many slots.
@@ -255,6 +264,12 @@ impl Stage {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
     }
+}
+
+async fn open(folder: &TempDir, name: &str) -> Arc<SqliteBuffer> {
+    let file = folder.path().join(name);
+    let store = SqliteBuffer::open(&file, &Options::default()).await;
+    Arc::new(store.unwrap())
 }
 
 fn owner() -> Owner {

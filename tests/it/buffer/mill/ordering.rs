@@ -117,3 +117,11 @@ pub async fn the_next_due_job_is_announced(mill: &Mill) {
     mill.claim(10, 15).await;
     assert_eq!(orders(mill, &[]).await.next_due, None);
 }
+
+pub async fn a_store_keeps_a_name_of_its_own(mill: &Mill) {
+    let name = mill.claims.store_id().await.unwrap();
+    assert_eq!(mill.claims.store_id().await.unwrap(), name);
+    let place = mill.place.another();
+    let other = place.open().await;
+    assert_ne!(other.store_id().await.unwrap(), name);
+}
