@@ -1,5 +1,6 @@
 //! What the task buffer costs, as ratios to raw statements on the same schema: each pair is
-//! measured in one interleaved run. `cargo bench --bench buffer`.
+//! measured in one interleaved run. `cargo bench --bench buffer`; with names
+//! of parts behind `--`, only these (`sqlite-claims`, `mariadb-depth`, …).
 #![allow(
     dead_code,
     missing_docs,
@@ -275,17 +276,47 @@ async fn sqlite(table: &mut Table, folder: &Path) {
     }
 }
 
+/// Which parts to measure: those that the command line names, else all.
+struct Parts(Vec<String>);
+
+impl Parts {
+    fn named() -> Self {
+        // Cargo adds options of its own.
+        let names = std::env::args()
+            .skip(1)
+            .filter(|name| !name.starts_with('-'));
+        Self(names.collect())
+    }
+
+    async fn measure(&self, name: &str, part: impl Future<Output = ()>) {
+        if self.0.is_empty() || self.0.iter().any(|wanted| wanted == name) {
+            part.await;
+        }
+    }
+}
+
 #[tokio::main]
 async fn main() {
     let folder = tempfile::tempdir().unwrap();
+    let (folder, parts) = (folder.path(), Parts::named());
     let mut table = Table::new("SQLite");
-    sqlite(&mut table, folder.path()).await;
-    running::sqlite(&mut table, folder.path()).await;
-    running::sqlite_depth(&mut table, folder.path()).await;
+    parts
+        .measure("sqlite-requests", sqlite(&mut table, folder))
+        .await;
+    parts
+        .measure("sqlite-claims", running::sqlite(&mut table, folder))
+        .await;
+    parts
+        .measure("sqlite-depth", running::sqlite_depth(&mut table, folder))
+        .await;
     table.print();
     let mut table = Table::new("MariaDB");
-    mariadb(&mut table).await;
-    running::mariadb(&mut table).await;
-    running::mariadb_depth(&mut table).await;
+    parts.measure("mariadb-requests", mariadb(&mut table)).await;
+    parts
+        .measure("mariadb-claims", running::mariadb(&mut table))
+        .await;
+    parts
+        .measure("mariadb-depth", running::mariadb_depth(&mut table))
+        .await;
     table.print();
 }
