@@ -36,8 +36,7 @@ pub trait Claims: Send + Sync {
     async fn leases(&self) -> Result<Vec<Lease>, BufferError>;
 
     /// What a holder must know soon, in one cheap question: wishes to kill its jobs, claims that
-    /// are its no more, and whether `daemon` shall drain. It also says when the next scheduled
-    /// job is due.
+    /// are its no more, and whether `daemon` shall drain.
     async fn orders(
         &self,
         holder: &Holder,
@@ -189,6 +188,4 @@ pub struct Orders {
     pub lost: Vec<(RecordId, Token)>,
     /// Whether nothing new shall be claimed.
     pub drain: bool,
-    /// When the next job that is scheduled, or backs off, is due.
-    pub next_due: Option<Timestamp>,
 }

@@ -74,15 +74,10 @@ pub(super) async fn orders(
     claims: &[(RecordId, Token)],
 ) -> Result<Orders> {
     let held = held(conn, Some(holder)).await?;
-    let query = "SELECT EXISTS (SELECT 1 FROM drains WHERE daemon IN ('', ?)),
-                        (SELECT due_at FROM jobs FORCE INDEX (jobs_by_due)
-                         WHERE due_at IS NOT NULL AND state IN ('ready', 'scheduled')
-                         ORDER BY due_at LIMIT 1)";
-    let found: Option<(bool, Option<i64>)> = conn.exec_first(query, (daemon,)).await?;
-    let (drain, next_due) = found.unwrap_or_default();
+    let query = "SELECT 1 FROM drains WHERE daemon IN ('', ?) LIMIT 1";
+    let drain: Option<i32> = conn.exec_first(query, (daemon,)).await?;
     Ok(Orders {
-        drain,
-        next_due: next_due.and_then(|at| jiff::Timestamp::from_microsecond(at).ok()),
+        drain: drain.is_some(),
         ..settling::orders(&held, claims)
     })
 }

@@ -240,9 +240,6 @@ fn read_store_id(connection: &Connection) -> rusqlite::Result<Option<String>> {
     find.query_row([], |row| row.get(0)).optional()
 }
 
-const NEXT_DUE_QUERY: &str = "SELECT due_at FROM jobs INDEXED BY jobs_by_due
-     WHERE due_at IS NOT NULL AND state IN ('ready', 'scheduled') ORDER BY due_at LIMIT 1";
-
 fn orders(
     connection: &Connection,
     holder: &Holder,
@@ -254,13 +251,8 @@ fn orders(
     let drain = connection
         .prepare_cached("SELECT 1 FROM drains WHERE daemon IN ('', ?)")?
         .exists([daemon])?;
-    let next_due: Option<i64> = connection
-        .prepare_cached(NEXT_DUE_QUERY)?
-        .query_row([], |row| row.get(0))
-        .optional()?;
     Ok(Orders {
         drain,
-        next_due: next_due.and_then(|at| jiff::Timestamp::from_microsecond(at).ok()),
         ..settling::orders(&held, claims)
     })
 }
@@ -291,9 +283,6 @@ mod tests {
         assert!(!ready.contains("TEMP B-TREE"), "{ready}");
         let due = plan(&connection, DUE_QUERY);
         assert!(due.contains("INDEX jobs_by_due"), "{due}");
-        let next = plan(&connection, NEXT_DUE_QUERY);
-        assert!(next.contains("INDEX jobs_by_due"), "{next}");
-        assert!(!next.contains("TEMP B-TREE"), "{next}");
         let held = plan(&connection, &held_query());
         assert!(held.contains("INDEX jobs_by_claim (state=?)"), "{held}");
         let owners = format!(

@@ -229,7 +229,6 @@ impl Claims for StoreLine {
                 kill: wished.map(|(id, _)| *id).collect(),
                 lost: claims.into_iter().filter(is_lost).collect(),
                 drain: inside.draining,
-                next_due: None,
             }
         })
         .await

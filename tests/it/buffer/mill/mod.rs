@@ -60,7 +60,7 @@ pub const CASES: &[(&str, Case)] = cases! {
     counting: failed_runs_wait_longer_and_longer abandons_trash_in_the_end_with_all_reasons
         giving_back_counts_nothing;
     ordering: leases_tell_who_holds_what renewals_are_counted
-        a_store_keeps_a_name_of_its_own a_holder_hears_of_kills_and_losses the_next_due_job_is_announced;
+        a_store_keeps_a_name_of_its_own a_holder_hears_of_kills_and_losses;
     reporting: progress_is_kept_under_the_latest_claim_only a_run_cannot_say_without_end
         long_words_are_cut;
     operating: every_action_does_what_the_rules_say a_kill_is_a_wish_where_a_job_is_in_hand

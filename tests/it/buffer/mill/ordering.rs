@@ -102,22 +102,6 @@ pub async fn a_holder_hears_of_kills_and_losses(mill: &Mill) {
     assert_eq!((heard.kill, heard.lost), (vec![], vec![mine[0]]));
 }
 
-pub async fn the_next_due_job_is_announced(mill: &Mill) {
-    let (one, two) = (mill.running("1").await, mill.claimed("2").await);
-    mill.advance(vec![change(&one, Step::Fail { retry: true })], 5)
-        .await;
-    assert_eq!(orders(mill, &[]).await.next_due, Some(at(NOW + 15)));
-    mill.advance(vec![change(&two, Step::Abandon)], 3).await;
-    assert_eq!(orders(mill, &[]).await.next_due, Some(at(NOW + 13)));
-    mill.place.sql(&format!(
-        "UPDATE jobs SET state = 'held', held_from = 'ready' WHERE id = {}",
-        two.id
-    ));
-    assert_eq!(orders(mill, &[]).await.next_due, Some(at(NOW + 15)));
-    mill.claim(10, 15).await;
-    assert_eq!(orders(mill, &[]).await.next_due, None);
-}
-
 pub async fn a_store_keeps_a_name_of_its_own(mill: &Mill) {
     let name = mill.claims.store_id().await.unwrap();
     assert_eq!(mill.claims.store_id().await.unwrap(), name);
