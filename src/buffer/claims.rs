@@ -140,6 +140,8 @@ pub enum Advanced {
     Stale(State),
     /// There is no such record, or its row cannot be read.
     Missing,
+    /// Somebody else has its row locked. Nothing changed; it may be said again.
+    Busy,
 }
 
 /// What came of a renewal.
@@ -149,6 +151,8 @@ pub enum Renewed {
     Held,
     /// It is not the latest, or has ended.
     Lost,
+    /// Somebody else has its row locked; it is not renewed now.
+    Busy,
 }
 
 /// What [`Claims::report`] takes.

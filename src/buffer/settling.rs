@@ -1,7 +1,7 @@
 //! What holders of claims say of their jobs, and what follows: rows to [`Standing`], rulings to
 //! [`Changes`]. A store reads the rows of the records under lock, asks here, and writes.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use jiff::Timestamp;
 
@@ -90,14 +90,19 @@ pub(super) fn orders(held: &[StandingRow], asked: &[(RecordId, Token)]) -> Order
     }
 }
 
-/// Decides about a request. `rows`: those of its records that there are, under lock.
-pub(super) fn settle(request: &AdvanceRequest, rows: Vec<StandingRow>) -> (Vec<Advanced>, Changes) {
+/// Rules on all changes of a request. `rows`: those of its records that there are, under lock;
+/// `busy`: those that somebody else has locked.
+pub(super) fn settle(
+    request: &AdvanceRequest,
+    rows: Vec<StandingRow>,
+    busy: &HashSet<RecordId>,
+) -> (Vec<Advanced>, Changes) {
     let mut settling = Settling::new(request, rows);
-    let answers = request
-        .changes
-        .iter()
-        .map(|change| settling.advance(change))
-        .collect();
+    let mut answer = |change: &Change| match settling.advance(change) {
+        Advanced::Missing if busy.contains(&change.id) => Advanced::Busy,
+        answer => answer,
+    };
+    let answers = request.changes.iter().map(&mut answer).collect();
     (answers, settling.finish())
 }
 

@@ -149,12 +149,19 @@ impl Life {
             return Settled::Stale;
         };
         let changes: Vec<Change> = words.into_iter().map(|word| self.change(word)).collect();
-        let mut failures = 0;
+        let (mut failures, mut doubted) = (0, false);
         loop {
-            match self.context.settler.advance(changes.clone()).await {
-                Ok(answers) => return self.judge(step, answers.last().copied(), failures > 0),
-                Err(error) => tracing::debug!(run = %self.key(), %error, ?step, "not settled yet"),
-            }
+            let why = match self.context.settler.advance(changes.clone()).await {
+                Ok(answers) => match answers.last() {
+                    Some(Advanced::Busy) => "somebody has its row locked".to_owned(),
+                    answer => return self.judge(step, answer.copied(), doubted),
+                },
+                Err(error) => {
+                    doubted = true;
+                    error.to_string()
+                }
+            };
+            tracing::debug!(run = %self.key(), why, ?step, "not settled yet");
             failures += 1;
             if !self.context.pause(failures).await {
                 return Settled::Left;
@@ -190,7 +197,7 @@ impl Life {
                 tracing::warn!(%run, ?step, %state, "the claim had ended; what its run said changes nothing");
                 Settled::Stale
             }
-            Some(Advanced::Missing) | None => {
+            Some(Advanced::Missing | Advanced::Busy) | None => {
                 tracing::error!(%run, ?step, "the job's row is not there, or cannot be read");
                 Settled::Stale
             }

@@ -58,6 +58,8 @@ async fn renew(context: &Context, due: &[Arc<Holding>]) {
                 tell_runner(context, holding, &mut tenure).await;
             }
             Renewed::Lost => holding.lost.cancel(),
+            // It is as due as before.
+            Renewed::Busy => (),
         }
     });
     join_all(tell).await;

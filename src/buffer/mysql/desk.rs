@@ -7,7 +7,7 @@ use jiff::{SignedDuration, Timestamp};
 use tokio::time::Instant;
 
 use super::connect::Server;
-use super::group::{Answers, Group};
+use super::group::{Answers, Due, Group};
 use super::queue::{Queue, Reply, Waiting};
 use super::session::Session;
 use crate::buffer::{
@@ -21,6 +21,9 @@ const GROUP_RECORDS: usize = 2000;
 /// How often rows are looked for that were written under a clock that was ahead of ours.
 const LOOK_AHEAD: Duration = Duration::from_mins(1);
 
+/// How often jobs are looked for whose time has come. What waits, waits for seconds.
+const LOOK_FOR_DUE: SignedDuration = SignedDuration::from_millis(100);
+
 /// Requests may come in another order than they were made.
 const SLACK: SignedDuration = SignedDuration::from_secs(1);
 
@@ -32,7 +35,7 @@ pub(super) struct Desk {
 enum Question {
     Advance(AdvanceRequest, Reply<Vec<Advanced>>),
     Renew(Vec<(RecordId, Token)>, Reply<Vec<Renewed>>),
-    Report(ProgressReport, Reply<Vec<bool>>),
+    Report(ProgressReport, Reply<Vec<Option<bool>>>),
     Claim(ClaimRequest, Reply<Vec<Claimed>>),
 }
 
@@ -60,7 +63,8 @@ impl Desk {
 
     pub async fn report(&self, report: ProgressReport) -> Result<bool, BufferError> {
         let kept = self.queue.ask(|reply| Question::Report(report, reply));
-        Ok(kept.await?.first().is_some_and(|kept| *kept))
+        let locked = || BufferError::Unreachable("somebody has the record's row locked".to_owned());
+        kept.await?.first().copied().flatten().ok_or_else(locked)
     }
 
     pub async fn claim(&self, request: ClaimRequest) -> Result<Vec<Claimed>, BufferError> {
@@ -96,10 +100,10 @@ impl Task {
             return;
         }
         let claim = lot.group.claim.as_ref();
-        lot.group.future_is_due = claim.is_some_and(|claim| self.clock.may_be_behind(claim.now));
+        lot.group.due = claim.map_or(Due::None, |claim| self.clock.due(claim.now));
         let answers = self.session.repeatable(&lot.group).await;
         if answers.is_err() {
-            self.clock.looked_at = None;
+            self.clock = Clock::default();
         }
         lot.answer(answers);
     }
@@ -112,7 +116,7 @@ struct Lot {
     records: usize,
     advances: Shares<Advanced>,
     renewals: Shares<Renewed>,
-    reports: Shares<bool>,
+    reports: Shares<Option<bool>>,
     claims: Shares<Claimed>,
 }
 
@@ -230,14 +234,30 @@ impl<T> Shares<T> {
     }
 }
 
-/// What is known of the clocks that rows were written under.
+/// When it was looked for jobs that wait for their time, and what is known of the clocks that their
+/// rows were written under.
 #[derive(Default)]
 struct Clock {
     latest: Option<Timestamp>,
+    due_at: Option<Timestamp>,
     looked_at: Option<Instant>,
 }
 
 impl Clock {
+    /// Which jobs are to be looked for now.
+    fn due(&mut self, now: Timestamp) -> Due {
+        if self.may_be_behind(now) {
+            self.due_at = Some(now);
+            return Due::OrAhead;
+        }
+        let since = self.due_at.map(|at| at.duration_until(now));
+        if since.is_some_and(|since| (SignedDuration::ZERO..LOOK_FOR_DUE).contains(&since)) {
+            return Due::None;
+        }
+        self.due_at = Some(now);
+        Due::Now
+    }
+
     /// Whether rows may have been written under a clock that was ahead: ours went back, or it
     /// was not looked after for long.
     fn may_be_behind(&mut self, now: Timestamp) -> bool {

@@ -24,15 +24,28 @@ pub(super) struct Group {
     pub renew: Vec<(RecordId, Token)>,
     pub reports: Vec<ProgressReport>,
     pub claim: Option<ClaimRequest>,
-    /// Whether rows that were written in the future are due.
-    pub future_is_due: bool,
+    /// Which jobs are looked for that wait for their time.
+    pub due: Due,
+}
+
+/// Which jobs that wait for their time are looked for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Due {
+    /// None: it was looked a moment ago.
+    #[default]
+    None,
+    /// Those whose time has come.
+    Now,
+    /// Also those that were written under a clock that was ahead of ours.
+    OrAhead,
 }
 
 /// One answer for each request, in order; of the claims as many as there are.
 pub(super) struct Answers {
     pub advanced: Vec<Advanced>,
     pub renewed: Vec<Renewed>,
-    pub reported: Vec<bool>,
+    /// `None`: somebody else has the row locked.
+    pub reported: Vec<Option<bool>>,
     pub claimed: Vec<Claimed>,
 }
 
@@ -62,15 +75,18 @@ impl Group {
         let Some(request) = &self.advance else {
             return Ok(Vec::new());
         };
-        let rows = lock(conn, request.changes.iter().map(|change| change.id)).await?;
-        let (answers, changes) = settling::settle(request, rows);
+        let locked = lock(conn, request.changes.iter().map(|change| change.id)).await?;
+        let (answers, mut changes) = settling::settle(request, locked.rows, &locked.busy);
+        if !locked.listened {
+            changes.words.clear();
+        }
         events.append(&mut apply(conn, changes, budget).await?);
         Ok(answers)
     }
 
     async fn renew(&self, conn: &mut Conn) -> Result<Vec<Renewed>> {
-        let rows = lock(conn, self.renew.iter().map(|(id, _)| *id)).await?;
-        let rows: HashMap<_, _> = rows.iter().map(|row| (row.id, row)).collect();
+        let locked = lock(conn, self.renew.iter().map(|(id, _)| *id)).await?;
+        let rows: HashMap<_, _> = locked.rows.iter().map(|row| (row.id, row)).collect();
         let is_held = |(id, token): &&(RecordId, Token)| {
             let row = rows.get(&id.get().cast_signed());
             row.is_some_and(|row| is_current(row, *token))
@@ -79,25 +95,28 @@ impl Group {
         let keys: Vec<Value> = held.iter().map(|(id, _)| id.get().into()).collect();
         let statement = "UPDATE jobs SET renewal = renewal + 1 WHERE id IN ({keys})";
         update_in(conn, statement, &[], &keys).await?;
-        let answer = |claim| {
-            if held.contains(claim) {
-                Renewed::Held
-            } else {
-                Renewed::Lost
-            }
+        let answer = |claim: &(RecordId, Token)| match claim {
+            claim if held.contains(claim) => Renewed::Held,
+            (id, _) if locked.busy.contains(id) => Renewed::Busy,
+            _ => Renewed::Lost,
         };
         Ok(self.renew.iter().map(answer).collect())
     }
 
-    async fn report(&self, conn: &mut Conn, events: &mut Vec<EventRow>) -> Result<Vec<bool>> {
+    async fn report(
+        &self,
+        conn: &mut Conn,
+        events: &mut Vec<EventRow>,
+    ) -> Result<Vec<Option<bool>>> {
         let mut answers = Vec::with_capacity(self.reports.len());
         for report in &self.reports {
-            let row = lock(conn, std::iter::once(report.id)).await?;
-            let is_current = row.first().is_some_and(|row| is_current(row, report.token));
+            let locked = lock(conn, std::iter::once(report.id)).await?;
+            let mut rows = locked.rows.iter();
+            let is_current = rows.any(|row| is_current(row, report.token));
             if is_current {
                 keep(conn, report, events).await?;
             }
-            answers.push(is_current);
+            answers.push(locked.busy.is_empty().then_some(is_current));
         }
         Ok(answers)
     }
@@ -111,9 +130,12 @@ impl Group {
         let Some(request) = &self.claim else {
             return Ok(Vec::new());
         };
-        let due = claim::due(conn, request, self.future_is_due).await?;
-        let changes = claiming::make_due(due, request.now);
-        events.append(&mut apply(conn, changes, budget).await?);
+        if self.due != Due::None {
+            let ahead = self.due == Due::OrAhead;
+            let due = claim::due(conn, request, ahead).await?;
+            let changes = claiming::make_due(due, request.now);
+            events.append(&mut apply(conn, changes, budget).await?);
+        }
         let (rows, payloads) = claim::ready(conn, request).await?;
         let (claimed, changes) = claiming::claim(request, rows, payloads);
         events.append(&mut apply(conn, changes, budget).await?);

@@ -1,14 +1,20 @@
 //! Rows as holders of claims see them.
 
+use std::collections::HashSet;
+
 use mysql_async::prelude::Queryable;
 use mysql_async::{Conn, Result, Row, Value};
 
 use super::statement::{read, select_in};
+use crate::buffer::row::record_id;
 use crate::buffer::settling::{self, STANDING_COLUMNS, StandingRow};
 use crate::buffer::{Holder, Lease, Orders};
 use crate::job::{RecordId, Token};
 
-/// A row of [`STANDING_COLUMNS`].
+/// Whether anybody listens to changes of words: asked with the rows, which costs no round trip.
+const LISTENED: &str = "EXISTS (SELECT 1 FROM listeners)";
+
+/// A row of [`STANDING_COLUMNS`] and [`LISTENED`].
 type Standing = (
     i64,
     Vec<u8>,
@@ -19,12 +25,11 @@ type Standing = (
     i64,
     Option<i64>,
     Option<Vec<u8>>,
+    bool,
 );
 
-fn standing(row: Row) -> Result<StandingRow> {
-    let (id, state, held_from, token, renewal, runs, abandons, kill_requested_at, holder): Standing =
-        read(row)?;
-    Ok(StandingRow {
+fn standing(row: Row) -> Result<(StandingRow, bool)> {
+    let (
         id,
         state,
         held_from,
@@ -34,33 +39,71 @@ fn standing(row: Row) -> Result<StandingRow> {
         abandons,
         kill_requested_at,
         holder,
+        listened,
+    ): Standing = read(row)?;
+    let row = StandingRow {
+        id,
+        state,
+        held_from,
+        token,
+        renewal,
+        runs,
+        abandons,
+        kill_requested_at,
+        holder,
+    };
+    Ok((row, listened))
+}
+
+/// The rows of some records.
+pub(super) struct Locked {
+    /// Those that there are, locked.
+    pub rows: Vec<StandingRow>,
+    /// Those that somebody else has locked. Nobody waits for them: all others would wait, too.
+    pub busy: HashSet<RecordId>,
+    /// Whether anybody listens to changes of words.
+    pub listened: bool,
+}
+
+/// The rows of these records, as far as they can be locked at once.
+pub(super) async fn lock(conn: &mut Conn, ids: impl Iterator<Item = RecordId>) -> Result<Locked> {
+    let mut ids: Vec<_> = ids.collect();
+    ids.sort_unstable();
+    ids.dedup();
+    let query = format!(
+        "SELECT {STANDING_COLUMNS}, {LISTENED}
+         FROM jobs WHERE id IN ({{keys}}) FOR UPDATE SKIP LOCKED"
+    );
+    let rows = select_in(conn, &query, &[], &keys(&ids)).await?;
+    let rows: Vec<_> = rows.into_iter().map(standing).collect::<Result<_>>()?;
+    let (rows, listened): (Vec<_>, Vec<_>) = rows.into_iter().unzip();
+    let found: HashSet<_> = rows.iter().filter_map(|row| record_id(row.id)).collect();
+    ids.retain(|id| !found.contains(id));
+    let query = "SELECT id FROM jobs WHERE id IN ({keys})";
+    let there = select_in(conn, query, &[], &keys(&ids)).await?;
+    let there: Vec<(i64,)> = there.into_iter().map(read).collect::<Result<_>>()?;
+    let busy = there.into_iter().filter_map(|(id,)| record_id(id));
+    Ok(Locked {
+        rows,
+        busy: busy.collect(),
+        listened: listened.contains(&true),
     })
 }
 
-/// The rows of these records that there are, locked.
-pub(super) async fn lock(
-    conn: &mut Conn,
-    ids: impl Iterator<Item = RecordId>,
-) -> Result<Vec<StandingRow>> {
-    let mut ids: Vec<_> = ids.collect();
-    // Sorted, so that two writers do not lock each other out.
-    ids.sort_unstable();
-    ids.dedup();
-    let keys: Vec<Value> = ids.into_iter().map(|id| id.get().into()).collect();
-    let query = format!("SELECT {STANDING_COLUMNS} FROM jobs WHERE id IN ({{keys}}) FOR UPDATE");
-    let rows = select_in(conn, &query, &[], &keys).await?;
-    rows.into_iter().map(standing).collect()
+fn keys(ids: &[RecordId]) -> Vec<Value> {
+    ids.iter().map(|id| id.get().into()).collect()
 }
 
 /// The rows of claims that are held: all, or one holder's.
 async fn held(conn: &mut Conn, holder: Option<&Holder>) -> Result<Vec<StandingRow>> {
     let holder = holder.map(Holder::as_str);
     let query = format!(
-        "SELECT {STANDING_COLUMNS} FROM jobs
+        "SELECT {STANDING_COLUMNS}, {LISTENED} FROM jobs
          WHERE state IN ('claimed', 'running') AND (? IS NULL OR holder = ?)"
     );
     let rows: Vec<Row> = conn.exec(query, (holder, holder)).await?;
-    rows.into_iter().map(standing).collect()
+    let rows: Vec<_> = rows.into_iter().map(standing).collect::<Result<_>>()?;
+    Ok(rows.into_iter().map(|(row, _)| row).collect())
 }
 
 pub(super) async fn leases(conn: &mut Conn) -> Result<Vec<Lease>> {

@@ -1,6 +1,6 @@
 //! What conductors ask. What changes something runs in a savepoint of the writer's transaction.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use async_trait::async_trait;
 use rusqlite::{Connection, OptionalExtension, Row, params};
@@ -152,7 +152,7 @@ fn advance(connection: &Connection, request: &AdvanceRequest) -> rusqlite::Resul
     for id in ids {
         rows.extend(standing(connection, id)?);
     }
-    let (answers, changes) = settling::settle(request, rows);
+    let (answers, changes) = settling::settle(request, rows, &HashSet::new());
     changes::write(connection, &changes)?;
     Ok(answers)
 }

@@ -1,5 +1,6 @@
 //! A store in memory that is deterministic, and that fails in every way that stores do.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -157,9 +158,18 @@ impl Claims for StoreLine {
 
     async fn advance(&self, request: AdvanceRequest) -> Result<Vec<Advanced>, BufferError> {
         self.ask(move |inside| {
+            let records: BTreeSet<_> = request.changes.iter().map(|change| change.id).collect();
+            let mut is_locked = |_: &RecordId| inside.stormy && inside.chance(0.03);
+            let busy: BTreeSet<_> = records.into_iter().filter(|id| is_locked(id)).collect();
             let changes = request.changes.iter();
             changes
-                .map(|change| advance(inside, change, &request))
+                .map(|change| {
+                    if busy.contains(&change.id) {
+                        Advanced::Busy
+                    } else {
+                        advance(inside, change, &request)
+                    }
+                })
                 .collect()
         })
         .await

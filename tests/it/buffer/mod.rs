@@ -6,6 +6,7 @@ mod gate;
 mod gated_claims;
 mod keeping;
 mod killing;
+mod locking;
 mod looking;
 mod mill;
 mod mysql;

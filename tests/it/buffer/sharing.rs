@@ -6,8 +6,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use gristmill::buffer::{
-    AdvanceRequest, Advanced, BufferError, Change, ClaimRequest, Claimed, Claims, Holder,
-    MysqlBuffer, Options, Renewed, StoreUrl,
+    AdvanceRequest, Advanced, BufferError, Change, ClaimRequest, Claimed, Claims, Holder, Kill,
+    Lookup, MysqlBuffer, Options, Renewed, StoreUrl, TaskBuffer,
 };
 use gristmill::job::policy::Backoff;
 use gristmill::job::{Fence, Limits, RecordId, State, Step, Token};
@@ -20,7 +20,7 @@ use super::mysql::{connection, is_unreachable, place};
 use super::outage::RECOVERY;
 use super::place::Place;
 use super::proxy::{Mischief, Proxy};
-use super::write::{NOW, at, job, store_new};
+use super::write::{NOW, at, job, job_id, owner, store_new};
 
 const LIMITS: Limits = Limits {
     max_runs: 3,
@@ -38,7 +38,7 @@ async fn open(url: &StoreUrl, options: &Options) -> Arc<MysqlBuffer> {
     }
 }
 
-async fn daemon(place: &Place) -> Arc<MysqlBuffer> {
+pub async fn daemon(place: &Place) -> Arc<MysqlBuffer> {
     open(&place.url(), &place.options()).await
 }
 
@@ -49,7 +49,7 @@ async fn behind(proxy: &Proxy, place: &Place) -> Arc<MysqlBuffer> {
     open(&url, &Options { timeout, ..options }).await
 }
 
-fn asking(holder: &str, most: u32) -> ClaimRequest {
+pub fn asking(holder: &str, most: u32) -> ClaimRequest {
     ClaimRequest {
         holder: Holder::new(holder.to_owned()).unwrap(),
         most,
@@ -80,7 +80,7 @@ fn advancing(changes: Vec<Change>, now: Timestamp) -> AdvanceRequest {
 }
 
 /// Of these claims: each started and ended well.
-fn ending(claims: &[(RecordId, Token)]) -> AdvanceRequest {
+pub fn ending(claims: &[(RecordId, Token)]) -> AdvanceRequest {
     let steps = [Step::Start, Step::Succeed];
     let changes = claims
         .iter()
@@ -88,11 +88,11 @@ fn ending(claims: &[(RecordId, Token)]) -> AdvanceRequest {
     advancing(changes.collect(), at(NOW + 2))
 }
 
-fn claims(claimed: &[Claimed]) -> Vec<(RecordId, Token)> {
+pub fn claims(claimed: &[Claimed]) -> Vec<(RecordId, Token)> {
     claimed.iter().map(|job| (job.id, job.token)).collect()
 }
 
-fn names(from: usize, to: usize) -> Vec<gristmill::buffer::NewJob> {
+pub fn names(from: usize, to: usize) -> Vec<gristmill::buffer::NewJob> {
     (from..to).map(|n| job(&format!("job {n}"))).collect()
 }
 
@@ -233,7 +233,7 @@ async fn settle(daemon: &MysqlBuffer, lot: &[(RecordId, Token)], ended: &AtomicU
     ended.fetch_add(done.len(), Ordering::Relaxed);
 }
 
-/// Somebody else holds a row: whoever wants it waits, or tries again, and gets it.
+/// Somebody else holds a row: who wants it killed waits, or tries again, and gets it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_locked_row_is_waited_for() {
     let (server, place) = place();
@@ -245,16 +245,15 @@ async fn a_locked_row_is_waited_for() {
     other.query_drop("BEGIN").await.unwrap();
     let lock = "SELECT id FROM jobs WHERE id = ? FOR UPDATE";
     other.exec_drop(lock, (held[1].0.get(),)).await.unwrap();
-    let advancing = {
-        let (daemon, request) = (daemon.clone(), ending(&held));
-        tokio::spawn(async move { daemon.advance(request).await })
+    let killing = {
+        let (daemon, wanted) = (daemon.clone(), [(job_id("job 1"), held[1].0)]);
+        tokio::spawn(async move { daemon.kill(&owner("o"), &wanted, at(NOW + 2)).await })
     };
     tokio::time::sleep(Duration::from_millis(2300)).await;
-    assert!(!advancing.is_finished());
+    assert!(!killing.is_finished());
     other.query_drop("ROLLBACK").await.unwrap();
-    let advanced = advancing.await.unwrap().unwrap();
-    assert_eq!(advanced[1], Advanced::Done(State::Succeeded));
-    assert_eq!(advanced[3], Advanced::Done(State::Succeeded));
+    let killed = killing.await.unwrap().unwrap();
+    assert_eq!(killed, [Lookup::Found(Kill::Requested(State::Claimed))]);
 }
 
 /// The answer to a COMMIT is lost in each way: who asked hears that nothing is known, and a
