@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use secrecy::SecretString;
 
-use super::{Operations, Step, Store, StoreUrl, TaskBuffer, mysql, sqlite};
+use super::{Operations, Step, Store, StoreUrl, mysql, sqlite};
 
 /// How a store is opened.
 #[derive(Clone, Debug)]
@@ -93,7 +93,7 @@ pub async fn open(url: &StoreUrl, options: &Options) -> Result<Arc<dyn Store>, O
 pub async fn open_for_reading(
     url: &StoreUrl,
     options: &Options,
-) -> Result<Arc<dyn TaskBuffer>, OpenError> {
+) -> Result<Arc<dyn Operations>, OpenError> {
     Ok(match url {
         StoreUrl::Sqlite(path) => {
             Arc::new(sqlite::SqliteBuffer::open_for_reading(path, options).await?)

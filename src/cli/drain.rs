@@ -20,10 +20,11 @@ const EVERY_DAEMON: &str = "every daemon of this store";
 
 pub(super) async fn drain(arguments: args::Drain, output: &mut Output) -> Result<(), Report> {
     let config = arguments.source.load()?.config;
-    let store = store::for_operating(&config).await?;
     if arguments.list {
+        let store = store::for_looking_on(&config).await?;
         return list(&store, arguments.json, output).await;
     }
+    let store = store::for_operating(&config).await?;
     let wanted = Drain {
         daemon: (!arguments.all).then(|| name(&config)),
         on: true,

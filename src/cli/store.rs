@@ -23,6 +23,12 @@ pub(super) struct Store<Asked: ?Sized> {
 
 /// One for questions only.
 pub(super) async fn for_reading(config: &Config) -> Result<Store<dyn TaskBuffer>, Report> {
+    let Store { url, asked } = for_looking_on(config).await?;
+    Ok(Store { url, asked })
+}
+
+/// One for questions only, also for those about what operators change.
+pub(super) async fn for_looking_on(config: &Config) -> Result<Store<dyn Operations>, Report> {
     let url = &config.buffer.url;
     let opened = buffer::open_for_reading(url, &daemon::store_options(&config.buffer)?).await;
     Ok(Store {

@@ -1,8 +1,12 @@
-//! What operators do to jobs, with the built program over an SQLite file and no daemon.
+//! What operators do to jobs, with the built program over each store and no daemon.
 
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
-use std::path::PathBuf;
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Instant;
 
 use assert_cmd::Command;
 use rusqlite::Connection;
@@ -10,33 +14,102 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::rig::documents::{bad_job, document, execute_jobs, num_jobs_wanted};
+use crate::rig::gristmill::secret;
+use crate::rig::mariadb::{self, MariaDb};
+use crate::rig::process::is_root;
 
-/// A folder with a configuration over an SQLite file in it, and the commands on it.
-struct Site(TempDir);
+/// Where the stores of the cases are.
+enum Stores {
+    Sqlite,
+    MariaDb {
+        server: Box<MariaDb>,
+        used: AtomicU32,
+    },
+}
 
-impl Site {
-    fn new() -> Self {
-        let site = Self::without_store();
+/// One store.
+enum Place<'a> {
+    File(PathBuf),
+    Database(&'a MariaDb, String),
+}
+
+impl Stores {
+    fn mariadb() -> Self {
+        Self::MariaDb {
+            server: Box::new(MariaDb::start()),
+            used: AtomicU32::new(0),
+        }
+    }
+
+    fn place(&self, folder: &Path) -> Place<'_> {
+        match self {
+            Self::Sqlite => Place::File(folder.join("buffer.db")),
+            Self::MariaDb { server, used } => {
+                let number = used.fetch_add(1, Ordering::Relaxed);
+                Place::Database(server, format!("case_{number}"))
+            }
+        }
+    }
+}
+
+impl Place<'_> {
+    fn url(&self) -> String {
+        match self {
+            Self::File(path) => format!("sqlite:{}", path.display()),
+            Self::Database(server, name) => server.url(name),
+        }
+    }
+
+    fn sql(&self, sql: &str) {
+        match self {
+            Self::File(path) => Connection::open(path).unwrap().execute_batch(sql).unwrap(),
+            Self::Database(server, name) => {
+                server.sql(&format!("USE {name}; {sql}"));
+            }
+        }
+    }
+}
+
+/// A folder with a configuration, the store that it names, and the commands on it.
+struct Site<'a> {
+    folder: TempDir,
+    store: Place<'a>,
+}
+
+impl<'a> Site<'a> {
+    fn new(stores: &'a Stores) -> Self {
+        let site = Self::without_store(stores);
+        if let Place::Database(server, name) = &site.store {
+            server.create_database(name);
+        }
         site.stdout(&["migrate"]);
         site
     }
 
-    fn without_store() -> Self {
+    fn without_store(stores: &'a Stores) -> Self {
         let folder = TempDir::new().unwrap();
+        let store = stores.place(folder.path());
+        let password = folder.path().join("store-password");
+        secret(&password, mariadb::PASSWORD);
         let config = format!(
             "[xmpp]\njid = \"executor@grid.example/panda\"\n\
              [[supervisor]]\njid = \"supervisor@grid.example\"\nowner = \"prodsys\"\n\
-             [buffer]\nurl = \"sqlite:{folder}/buffer.db\"\n\
+             [buffer]\nurl = \"{url}\"\n{password}\
              [runner.process]\nwork_dir = \"{folder}/work\"\n",
+            url = store.url(),
+            password = match store {
+                Place::File(_) => String::new(),
+                Place::Database(..) => format!("password_file = \"{}\"\n", password.display()),
+            },
             folder = folder.path().display()
         );
         fs::write(folder.path().join("gristmill.toml"), config).unwrap();
-        Self(folder)
+        Self { folder, store }
     }
 
     /// One with the jobs `1` to `jobs`, under the records of these numbers.
-    fn with_jobs(jobs: usize) -> Self {
-        let site = Self::new();
+    fn with_jobs(stores: &'a Stores, jobs: usize) -> Self {
+        let site = Self::new(stores);
         let names: Vec<_> = (1..=jobs).map(|name| name.to_string()).collect();
         let names: Vec<_> = names.iter().map(String::as_str).collect();
         let file = site.file("jobs.xml", &execute_jobs("a", &names));
@@ -45,7 +118,7 @@ impl Site {
     }
 
     fn file(&self, name: &str, text: &str) -> PathBuf {
-        let file = self.0.path().join(name);
+        let file = self.folder.path().join(name);
         fs::write(&file, text).unwrap();
         file
     }
@@ -57,7 +130,7 @@ impl Site {
             .env("USER", "ada")
             .args(arguments)
             .arg("--config")
-            .arg(self.0.path().join("gristmill.toml"));
+            .arg(self.folder.path().join("gristmill.toml"));
         command
     }
 
@@ -81,8 +154,7 @@ impl Site {
     }
 
     fn sql(&self, sql: &str) {
-        let store = Connection::open(self.0.path().join("buffer.db")).unwrap();
-        store.execute_batch(sql).unwrap();
+        self.store.sql(sql);
     }
 
     fn state(&self, record: &str) -> String {
@@ -99,9 +171,56 @@ impl Site {
     }
 }
 
+/// Debian's user `nobody`.
+const NOBODY: u32 = 65534;
+
+macro_rules! cases {
+    ($($case:ident),*) => {
+        [$((stringify!($case), $case as fn(&Stores))),*]
+    };
+}
+
+/// Every command, on each store.
+fn run(stores: &Stores) {
+    for (name, case) in cases![
+        jobs_are_submitted_as_if_their_supervisor_had_sent_them,
+        a_bad_job_is_refused_and_the_good_ones_are_stored,
+        what_cannot_be_submitted_says_why,
+        a_job_is_held_released_killed_and_run_again,
+        what_cannot_be_done_is_told_by_the_exit_code,
+        many_jobs_are_changed_only_when_it_is_meant,
+        every_job_says_what_it_waits_for,
+        what_a_run_has_written_is_shown,
+        a_run_is_followed_to_its_end,
+        a_daemon_is_drained_and_works_again,
+        what_ended_long_ago_is_purged_and_its_name_stays,
+        without_a_store_nothing_is_done
+    ] {
+        let started = Instant::now();
+        case(stores);
+        eprintln!("{name}: ok, {} ms", started.elapsed().as_millis());
+    }
+}
+
 #[test]
-fn jobs_are_submitted_as_if_their_supervisor_had_sent_them() {
-    let site = Site::new();
+fn sqlite_obeys_operators() {
+    run(&Stores::Sqlite);
+}
+
+/// All cases share one server; each has a database of its own.
+#[test]
+fn mariadb_obeys_operators() {
+    run(&Stores::mariadb());
+}
+
+/// What a store's columns say for so many seconds from now.
+fn microseconds_from_now(seconds: i64) -> i64 {
+    let at = jiff::Timestamp::now() + jiff::SignedDuration::from_secs(seconds);
+    at.as_microsecond()
+}
+
+fn jobs_are_submitted_as_if_their_supervisor_had_sent_them(stores: &Stores) {
+    let site = Site::new(stores);
     let good = execute_jobs("a", &["5173021", "5173022"]);
     let file = site.file("good.xml", &good);
     let good = file.to_str().unwrap();
@@ -120,9 +239,8 @@ fn jobs_are_submitted_as_if_their_supervisor_had_sent_them() {
     assert!(jobs.iter().all(|job| job["owner"] == "prodsys"));
 }
 
-#[test]
-fn a_bad_job_is_refused_and_the_good_ones_are_stored() {
-    let site = Site::new();
+fn a_bad_job_is_refused_and_the_good_ones_are_stored(stores: &Stores) {
+    let site = Site::new(stores);
     let mixed = document("executeJobs", "a", &(bad_job("1") + &bad_job("2")));
     let mixed = mixed.replacen("<transPath>", "<transPath>run", 1);
     let file = site.file("mixed.xml", &mixed);
@@ -138,9 +256,8 @@ fn a_bad_job_is_refused_and_the_good_ones_are_stored() {
     assert!(said.contains("1#1  conflict: "), "{said}");
 }
 
-#[test]
-fn what_cannot_be_submitted_says_why() {
-    let site = Site::new();
+fn what_cannot_be_submitted_says_why(stores: &Stores) {
+    let site = Site::new(stores);
     let broken = site.file("broken.xml", "<executeJobs>\n<job jobID='1'>");
     let said = site.failure(&["job", "submit", broken.to_str().unwrap()], 1);
     assert!(said.contains("malformed: line 2"), "{said}");
@@ -153,9 +270,8 @@ fn what_cannot_be_submitted_says_why() {
     assert!(site.states().is_empty());
 }
 
-#[test]
-fn a_job_is_held_released_killed_and_run_again() {
-    let site = Site::with_jobs(1);
+fn a_job_is_held_released_killed_and_run_again(stores: &Stores) {
+    let site = Site::with_jobs(stores, 1);
     let held = site.stdout(&["job", "hold", "1", "--reason", "new disks"]);
     assert_eq!(held, "1  held\n");
     let job = &site.json(&["job", "list", "--state", "held"])[0];
@@ -194,9 +310,8 @@ fn a_job_is_held_released_killed_and_run_again() {
     );
 }
 
-#[test]
-fn what_cannot_be_done_is_told_by_the_exit_code() {
-    let site = Site::with_jobs(2);
+fn what_cannot_be_done_is_told_by_the_exit_code(stores: &Stores) {
+    let site = Site::with_jobs(stores, 2);
     let said = site.failure(&["job", "kill", "1", "99"], 5);
     assert!(said.contains("1  cancelled\n99  not-found"), "{said}");
     assert_eq!(
@@ -217,9 +332,8 @@ fn what_cannot_be_done_is_told_by_the_exit_code() {
     );
 }
 
-#[test]
-fn many_jobs_are_changed_only_when_it_is_meant() {
-    let site = Site::with_jobs(4);
+fn many_jobs_are_changed_only_when_it_is_meant(stores: &Stores) {
+    let site = Site::with_jobs(stores, 4);
     site.sql("UPDATE jobs SET state = 'succeeded' WHERE id = 4");
     let said = site.failure(&["job", "hold", "--owner", "prodsys"], 2);
     assert!(
@@ -252,10 +366,9 @@ fn many_jobs_are_changed_only_when_it_is_meant() {
     }
 }
 
-#[test]
-fn every_job_says_what_it_waits_for() {
-    let site = Site::with_jobs(5);
-    let hour_ahead = "(strftime('%s', 'now') + 3600) * 1000000";
+fn every_job_says_what_it_waits_for(stores: &Stores) {
+    let site = Site::with_jobs(stores, 5);
+    let hour_ahead = microseconds_from_now(3600);
     site.sql(&format!(
         "UPDATE jobs SET state = 'running', token = 1, holder = 'mill-1' WHERE id = 1;
          UPDATE jobs SET state = 'scheduled', runs = 1, due_at = {hour_ahead} WHERE id = 2;
@@ -284,15 +397,14 @@ fn every_job_says_what_it_waits_for() {
     site.failure(&["job", "why", "6"], 5);
 }
 
-#[test]
-fn what_a_run_has_written_is_shown() {
-    let site = Site::with_jobs(2);
+fn what_a_run_has_written_is_shown(stores: &Stores) {
+    let site = Site::with_jobs(stores, 2);
     let said = site.failure(&["job", "output", "1"], 5);
     assert!(
         said.contains("never started") && said.contains("job why 1"),
         "{said}"
     );
-    let folder = site.0.path().join("work/kept/1-2/work");
+    let folder = site.folder.path().join("work/kept/1-2/work");
     fs::create_dir_all(&folder).unwrap();
     fs::write(folder.join("dc2.simul._1.log"), b"event 1\n\xff\n").unwrap();
     fs::write(folder.join("dc2.simul._1.err"), "warning\n").unwrap();
@@ -312,10 +424,9 @@ fn what_a_run_has_written_is_shown() {
     assert!(said.contains("mill-9"), "{said}");
 }
 
-#[test]
-fn a_run_is_followed_to_its_end() {
-    let site = Site::with_jobs(1);
-    let folder = site.0.path().join("work/runs/1-1/work");
+fn a_run_is_followed_to_its_end(stores: &Stores) {
+    let site = Site::with_jobs(stores, 1);
+    let folder = site.folder.path().join("work/runs/1-1/work");
     fs::create_dir_all(&folder).unwrap();
     let log = folder.join("dc2.simul._1.log");
     fs::write(&log, "first\n").unwrap();
@@ -323,7 +434,7 @@ fn a_run_is_followed_to_its_end() {
     let mut follower = std::process::Command::new(env!("CARGO_BIN_EXE_gristmill"));
     follower
         .args(["job", "output", "1", "--follow", "--config"])
-        .arg(site.0.path().join("gristmill.toml"))
+        .arg(site.folder.path().join("gristmill.toml"))
         .stdout(std::process::Stdio::piped());
     let mut follower = follower.spawn().unwrap();
     let mut lines = BufReader::new(follower.stdout.take().unwrap()).lines();
@@ -338,10 +449,9 @@ fn a_run_is_followed_to_its_end() {
     assert!(follower.wait().unwrap().success());
 }
 
-#[test]
-fn a_daemon_is_drained_and_works_again() {
-    let site = Site::with_jobs(1);
-    let why = |site: &Site| site.stdout(&["job", "why", "1"]);
+fn a_daemon_is_drained_and_works_again(stores: &Stores) {
+    let site = Site::with_jobs(stores, 1);
+    let why = |site: &Site<'_>| site.stdout(&["job", "why", "1"]);
     site.stdout(&["drain", "--reason", "new disks"]);
     let drains = site.json(&["drain", "--list"]);
     assert_eq!(drains[0]["daemon"], "executor@grid.example/panda");
@@ -358,10 +468,9 @@ fn a_daemon_is_drained_and_works_again() {
     assert!(!why(&site).contains("drain"));
 }
 
-#[test]
-fn what_ended_long_ago_is_purged_and_its_name_stays() {
-    let site = Site::with_jobs(450);
-    let old = "(strftime('%s', 'now') - 40 * 86400) * 1000000";
+fn what_ended_long_ago_is_purged_and_its_name_stays(stores: &Stores) {
+    let site = Site::with_jobs(stores, 450);
+    let old = microseconds_from_now(-40 * 86400);
     site.sql(&format!(
         "UPDATE jobs SET since = {old} WHERE id <= 440;
          UPDATE jobs SET state = 'succeeded' WHERE id <= 430;
@@ -385,7 +494,7 @@ fn what_ended_long_ago_is_purged_and_its_name_stays() {
         shown.contains("succeeded") && shown.contains("has been purged"),
         "{shown}"
     );
-    let file = site.0.path().join("jobs.xml");
+    let file = site.folder.path().join("jobs.xml");
     let again = site.json(&["job", "submit", file.to_str().unwrap()]);
     assert!(again.iter().all(|receipt| receipt["result"] == "duplicate"));
     let said = site.failure(&["job", "rerun", "1"], 6);
@@ -395,9 +504,8 @@ fn what_ended_long_ago_is_purged_and_its_name_stays() {
     site.failure(&["purge"], 2);
 }
 
-#[test]
-fn without_a_store_nothing_is_done() {
-    let site = Site::without_store();
+fn without_a_store_nothing_is_done(stores: &Stores) {
+    let site = Site::without_store(stores);
     let file = site.file("jobs.xml", &execute_jobs("a", &["1"]));
     let commands: [&[&str]; 6] = [
         &["job", "kill", "1"],
@@ -409,6 +517,39 @@ fn without_a_store_nothing_is_done() {
     ];
     for command in commands {
         let said = site.failure(command, 4);
-        assert!(said.contains("buffer.db"), "{said}");
+        assert!(said.contains(&site.store.url()), "{said}");
     }
+}
+
+/// Who may only look on is told all the same.
+#[test]
+fn who_may_not_write_can_ask_why() {
+    let stores = Stores::Sqlite;
+    let site = Site::with_jobs(&stores, 1);
+    site.stdout(&["drain", "--reason", "new disks"]);
+    // Somebody has it open, as a daemon has.
+    let daemon = Connection::open(site.folder.path().join("buffer.db")).unwrap();
+    let count = |row: &rusqlite::Row<'_>| row.get::<_, i64>(0);
+    let jobs = daemon.query_row("SELECT COUNT(*) FROM jobs", [], count);
+    assert_eq!(jobs, Ok(1));
+    for entry in fs::read_dir(site.folder.path()).unwrap() {
+        let path = entry.unwrap().path();
+        fs::set_permissions(path, fs::Permissions::from_mode(0o444)).unwrap();
+    }
+    fs::set_permissions(site.folder.path(), fs::Permissions::from_mode(0o555)).unwrap();
+    for question in [&["job", "why", "1"][..], &["drain", "--list"]] {
+        // Root may write what nobody may.
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_gristmill"));
+        if is_root() {
+            command.uid(NOBODY).gid(NOBODY);
+        }
+        let config = site.folder.path().join("gristmill.toml");
+        let output = command.args(question).arg("--config").arg(config).output();
+        let output = output.unwrap();
+        let error = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{question:?}: {error}");
+        let said = String::from_utf8_lossy(&output.stdout);
+        assert!(said.contains("new disks"), "{question:?}: {said}");
+    }
+    fs::set_permissions(site.folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
 }

@@ -53,7 +53,7 @@ async fn surroundings(
     config: &Config,
     store: &Store<dyn TaskBuffer>,
 ) -> Result<Surroundings, Report> {
-    let operations = store::for_operating(config).await?;
+    let operations = store::for_looking_on(config).await?;
     Ok(Surroundings {
         now: SystemClock.now(),
         daemon: config.xmpp.jid.to_string(),
