@@ -1,9 +1,12 @@
 //! Jobs that a supervisor hands out over XMPP run as processes, whatever happens to the daemon.
 
+use std::fs;
+use std::process::Command;
 use std::thread::sleep;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use rand::RngExt;
+use rusqlite::Connection;
 
 use crate::rig::documents::{about_records, document};
 use crate::rig::gristmill::{ACCOUNTS, EXECUTOR_JID, Gristmill, SECOND_EXECUTOR_JID, SUPERVISOR};
@@ -263,4 +266,97 @@ fn a_daemon_that_was_frozen_completes_nothing_twice() {
         assert!(!overlap, "{job}: {spans:?}");
     }
     assert!(ended_early > 0, "nothing was in the frozen daemon's hands");
+}
+
+/// What one daemon has accepted, another one of the same store finds by itself.
+#[test]
+fn another_daemon_finds_work_soon() {
+    let (server, store) = (Prosody::start_fast(ACCOUNTS), MariaDb::start());
+    store.create_database("mill");
+    let _accepting = Gristmill::on_mariadb(&server, &store.url("mill"), &[]);
+    let mut flags = RUNS_JOBS.to_vec();
+    let second_jid = format!("xmpp.jid={SECOND_EXECUTOR_JID}");
+    flags.push(&second_jid);
+    let running = Gristmill::on_mariadb(&server, &store.url("mill"), &flags);
+    running.script("now", "date +%s.%N >>$LOG");
+    let mut scene = Scene::open(&server);
+    let mut waits = Vec::new();
+    for round in 1..=15_u16 {
+        // So that the jobs come at all moments between two looks.
+        sleep(Duration::from_millis(u64::from(round * 37 % 500)));
+        let sent = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+        scene.submit(&["now"]);
+        scene.wait_until_finished();
+        let log = running.job_log();
+        assert_eq!(log.lines().count(), usize::from(round));
+        let began: f64 = log.lines().last().unwrap().parse().unwrap();
+        waits.push(began - sent.as_secs_f64());
+    }
+    waits.sort_by(f64::total_cmp);
+    let (median, longest) = (waits[waits.len() / 2], waits[waits.len() - 1]);
+    eprintln!("from executeJobs to the start: median {median:.3} s, longest {longest:.3} s");
+    assert!(median < 3.0, "{waits:?}");
+}
+
+/// A record says that its job runs, and nothing of the run is there: fixJobs sees to it at once.
+#[test]
+fn a_record_that_is_wrong_is_put_right_by_fix_jobs() {
+    let server = Prosody::start_fast(ACCOUNTS);
+    let daemon = Gristmill::on_sqlite(&server, &RUNS_JOBS);
+    daemon.script("well", "exit 0");
+    let mut scene = Scene::open(&server);
+    let folder = daemon.config_file().parent().unwrap().to_owned();
+    let holder = fs::read_to_string(folder.join("work/holder")).unwrap();
+    let store = Connection::open(folder.join("buffer.db")).unwrap();
+    store.busy_timeout(PATIENCE).unwrap();
+    // The conductor looks over its claims now and then, and may be quicker; not every time.
+    for round in 1..=10 {
+        scene.submit(&["well"]);
+        scene.wait_until_finished();
+        let (job, record) = scene.records.last().unwrap().clone();
+        let lie = "UPDATE jobs SET state = 'running', holder = ? WHERE id = ?";
+        let lied = store.execute(lie, (holder.trim_end(), &record));
+        assert_eq!(lied, Ok(1));
+        let fix = about_records("fixJobs", "f", &[(&job, &record)]);
+        let fixed = scene.supervisor.ask(Carrier::Iq, "f", &fix);
+        let result = fixed.each("result")[0].to_owned();
+        assert_eq!(
+            scene.wait_until_finished().last().unwrap(),
+            "finished succeeded"
+        );
+        let why = "SELECT text FROM events WHERE record_id = ? AND code = 'abandon'";
+        let why: String = store.query_one(why, [&record], |row| row.get(0)).unwrap();
+        if result == "fixed" && why == "its run has vanished" {
+            return;
+        }
+        eprintln!("round {round}: {result}, {why}");
+    }
+    panic!("fixJobs never fixed anything");
+}
+
+/// A wrapper and its program are killed: whoever sees it first, nobody says that the job runs.
+#[test]
+fn a_killed_run_is_no_running_job() {
+    let server = Prosody::start_fast(ACCOUNTS);
+    let daemon = Gristmill::on_sqlite(&server, &RUNS_JOBS);
+    // Only its first run lasts.
+    let once = "echo $PPID $$ >>$LOG; [ $GRISTMILL_RUN$(wc -l <$LOG) != 11 ] || sleep 60";
+    daemon.script("once", once);
+    let mut scene = Scene::open(&server);
+    scene.submit(&["once"]);
+    let limit = Instant::now() + PATIENCE;
+    while scene.status() != ["running"] || !daemon.job_log().ends_with('\n') {
+        assert!(Instant::now() < limit, "it never runs");
+    }
+    let log = daemon.job_log();
+    let pids = log.split_whitespace().collect::<Vec<_>>();
+    let killed = Command::new("kill").arg("-KILL").args(&pids).status();
+    assert!(killed.unwrap().success());
+    let (job, record) = scene.records[0].clone();
+    let fix = about_records("fixJobs", "f", &[(&job, &record)]);
+    let fixed = scene.supervisor.ask(Carrier::Iq, "f", &fix);
+    let result = fixed.each("result")[0].to_owned();
+    assert!(["fixed", "unchanged"].contains(&&*result), "{result}");
+    assert_eq!(scene.wait_until_finished(), ["finished succeeded"]);
+    assert_eq!(daemon.job_log().lines().count(), 2);
 }
