@@ -2,6 +2,7 @@
 //! it, the door before it; signals and the ordered stop.
 
 mod conducting;
+mod runner;
 mod truth;
 
 use std::sync::Arc;
@@ -26,6 +27,7 @@ use crate::windmill::Limits;
 use crate::xmpp::{self, DoorError};
 use conducting::Conducting;
 
+pub use runner::serve_runner;
 pub use truth::RunnerTruth;
 
 /// The machine's clocks: the one place that reads the time of day.
@@ -135,9 +137,10 @@ pub fn until_signalled() -> Result<CancellationToken, Report> {
     Ok(shutdown)
 }
 
-/// Asks the store and logs in to the XMPP server, once, and changes nothing.
+/// Asks the store and the runner and logs in to the XMPP server, once, and changes nothing.
 pub async fn try_connections(config: &Config) -> Result<(), Report> {
     try_store(config).await?;
+    runner::try_runner(config).await?;
     let settings = door_settings(config)?;
     xmpp::try_login(&settings).await.map_err(|error| {
         let what = format!("{}: no log-in to the XMPP server", config.xmpp.jid);

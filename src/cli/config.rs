@@ -26,7 +26,7 @@ pub(super) fn run(command: Config, output: &mut Output) -> Result<(), Report> {
                 super::in_runtime(daemon::try_connections(&loaded.config))?;
             }
             output.note(if connect {
-                "the configuration is sound; the store and the XMPP server let us in"
+                "the configuration is sound; the store and the XMPP server let us in, and the runner is well"
             } else {
                 "the configuration is sound"
             });

@@ -14,6 +14,7 @@ mod note;
 mod output;
 mod purge;
 mod replay;
+mod runner;
 mod serve;
 mod store;
 
@@ -60,6 +61,7 @@ fn usage(error: &clap::Error) -> ExitCode {
 fn run(command: Command, output: &mut Output) -> Result<(), Report> {
     match command {
         Command::Serve(arguments) => in_runtime(serve::run(arguments)),
+        Command::Runner(arguments) => in_runtime(runner::run(arguments)),
         Command::Demo(arguments) => in_runtime(demo::run(arguments, output)),
         Command::Config(command) => config::run(command, output),
         Command::Replay(arguments) => in_runtime(replay::run(arguments, output)),

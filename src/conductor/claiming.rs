@@ -215,7 +215,7 @@ impl Conductor {
         let free = slots.saturating_sub(self.context.holdings.count());
         let draining = self.context.tools.draining.load(Ordering::Relaxed);
         self.hungry = !draining;
-        if free == 0 || draining {
+        if free == 0 || draining || !self.context.runner.is_there() {
             return Ok(());
         }
         let sent = self.context.since_boot();

@@ -106,6 +106,10 @@ impl Runner for PatientRunner {
             .await
     }
 
+    fn is_there(&self) -> bool {
+        self.runner.is_there()
+    }
+
     async fn start(&self, order: &RunOrder) -> Result<(), RunError> {
         let question = self.runner.start(order);
         self.ask(self.patience.runner, question).await

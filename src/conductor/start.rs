@@ -62,6 +62,8 @@ impl Life {
         let (step, why) = match self.context.runner.start(&order).await {
             Ok(()) => return true,
             Err(RunError::Permanent(why)) => (Step::Trash, why),
+            // Nothing is wrong with the job, so it is not counted among its troubles.
+            Err(RunError::Away(why)) => (Step::GiveBack, why),
             Err(RunError::Transient(why)) => (Step::Abandon, why),
             Err(RunError::InDoubt(why)) => match self.look_up().await {
                 Some(RunState::NeverStarted) => (Step::Abandon, why),

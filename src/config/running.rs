@@ -7,6 +7,7 @@ use serde::Deserialize;
 
 use super::check::{Fault, fault};
 use super::{Config, units};
+use crate::runner::socket::MAX_PATH_BYTES;
 
 /// So many renewals must fit into a lease: one that fails loses nothing yet.
 const RENEWALS_IN_A_LEASE: u32 = 3;
@@ -43,6 +44,14 @@ pub struct Conductor {
 pub struct Runner {
     /// Which kind.
     pub kind: RunnerKind,
+    /// Whether the daemon's own process is the runner.
+    pub in_process: bool,
+    /// Where else the runner is.
+    pub socket: PathBuf,
+    /// As whom it runs there; `None`: as the daemon's user, or as root.
+    pub user: Option<String>,
+    /// Whose daemon it serves there, beside its own user's and root's.
+    pub allow_users: Vec<String>,
     /// As local processes.
     pub process: Process,
 }
@@ -137,7 +146,33 @@ pub(super) fn check(config: &Config) -> Result<(), Fault> {
         let what = "must not be shorter than conductor.retry_after";
         return fault("conductor.retry_longest", what, "\"10m\" is the default");
     }
+    check_socket(&config.runner)?;
     check_process(&config.runner.process)
+}
+
+fn check_socket(runner: &Runner) -> Result<(), Fault> {
+    let (key, path) = ("runner.socket", &runner.socket);
+    if !path.is_absolute() {
+        let what = format!("{:?} is not an absolute path", path.display().to_string());
+        return fault(key, what, "begin it with /");
+    }
+    if path.as_os_str().len() > MAX_PATH_BYTES {
+        let what = format!("a socket's path has at most {MAX_PATH_BYTES} bytes");
+        return fault(
+            key,
+            what,
+            "\"/run/gristmill-runner/runner.sock\" is the default",
+        );
+    }
+    let users = runner.user.iter().map(|user| ("runner.user", user));
+    let allowed = runner.allow_users.iter();
+    for (key, user) in users.chain(allowed.map(|user| ("runner.allow_users", user))) {
+        if user.trim().is_empty() {
+            let hint = "a user's name or number, for instance \"gristmill\"";
+            return fault(key, "nobody has an empty name", hint);
+        }
+    }
+    Ok(())
 }
 
 fn check_process(process: &Process) -> Result<(), Fault> {

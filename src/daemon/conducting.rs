@@ -1,27 +1,26 @@
 //! The daemon's conductor: what it is given, and what is said where it cannot work.
 
-use std::path::PathBuf;
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::thread;
 use std::time::Duration;
 
+use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
-use super::{RunnerTruth, SystemClock};
+use super::truth::TruthWhileThere;
+use super::{RunnerTruth, SystemClock, runner};
 use crate::bridge::Truth;
 use crate::buffer::{Gate, Holder, StoreUrl};
-use crate::conductor::{self, Leases, Patience, Settings, Tools};
-use crate::config::{self, Config};
+use crate::conductor::{self, Counters, Leases, Patience, Settings, Tools};
+use crate::config::Config;
 use crate::error::{Kind, Report};
 use crate::job::Limits;
 use crate::job::policy::Backoff;
-use crate::runner;
-use crate::runner::process::{KeepWork, OpenError, ProcessRunner};
+use crate::runner::Runner;
+use crate::runner::remote::{Link, RemoteRunner};
 use crate::windmill;
-
-/// Our own program, also where it was replaced since this process began.
-const OWN_PROGRAM: &str = "/proc/self/exe";
 
 /// What a rescuer waits for beyond the grace that programs have: that the machine is busy.
 const RESCUE_MARGIN: Duration = Duration::from_secs(20);
@@ -35,14 +34,36 @@ const COLLECT_LIMIT: Duration = Duration::from_hours(1);
 /// How long the conductor may take to stop.
 const STOP_LIMIT: Duration = Duration::from_secs(5);
 
+/// How soon a runner is tried again that does not take the store's runs.
+const REFUSED_AGAIN: Duration = Duration::from_secs(10);
+
 /// A conductor that is ready to begin.
 pub(super) struct Conducting {
-    tools: Tools,
-    settings: Settings,
+    config: Config,
+    gate: Arc<Gate>,
+    draining: Arc<AtomicBool>,
+    counters: Arc<Counters>,
+    place: Place,
+}
+
+/// Where the runner is.
+#[derive(Clone)]
+enum Place {
+    /// In this process.
+    Here(Arc<dyn Runner>, Holder),
+    /// In another one, which may come and go.
+    There(Link),
+}
+
+/// Why a conductor ended before it was asked to.
+enum Ended {
+    InOrder,
+    /// The runner does not take this store's runs.
+    Refused(conductor::Failure),
 }
 
 impl Conducting {
-    /// Takes the runner's folder. `None`: no jobs are run here.
+    /// Takes the runner's folder, or begins to look for the runner. `None`: no jobs are run here.
     pub(super) fn prepare(
         config: &Config,
         gate: &Arc<Gate>,
@@ -51,118 +72,151 @@ impl Conducting {
         if !config.conductor.enabled {
             return Ok(None);
         }
-        for folder in &config.runner.process.transformations {
-            if !folder.is_dir() {
-                let folder = folder.display();
-                tracing::warn!(%folder, "runner.process.transformations: there is no such folder; jobs whose program is below it are trashed");
-            }
-        }
-        let runner = process_runner(&config.runner.process)?;
-        let holder = Holder::new(runner.holder().to_owned());
-        let holder = holder.ok_or_else(|| {
-            let work_dir = config.runner.process.work_dir.display();
-            let what = format!("{work_dir}/holder: no name can be that long");
-            Report::new(Kind::Failed, what).hint("take the file away while no job is claimed")
-        })?;
+        let place = if config.runner.in_process {
+            let runner = runner::open(&config.runner.process)?;
+            let holder = holder(runner.holder()).ok_or_else(|| {
+                let work_dir = config.runner.process.work_dir.display();
+                let what = format!("{work_dir}/holder: no name can be that long");
+                Report::new(Kind::Failed, what).hint("take the file away while no job is claimed")
+            })?;
+            Place::Here(Arc::new(runner), holder)
+        } else {
+            Place::There(Link::start(runner::link_settings(&config.runner)?))
+        };
         Ok(Some(Self {
-            settings: settings(config, holder),
-            tools: Tools {
-                claims: gate.clone(),
-                runner: Arc::new(runner),
-                read_job: Arc::new(|payload| {
-                    windmill::read_job(payload).map_err(|reason| reason.text)
-                }),
-                clock: Arc::new(SystemClock),
-                boot_clock: Arc::new(SystemClock),
-                dice: Arc::new(rand::random),
-                bell: gate.bell(),
-                draining,
-                counters: Arc::default(),
-            },
+            config: config.clone(),
+            gate: gate.clone(),
+            draining,
+            counters: Arc::default(),
+            place,
         }))
     }
 
     /// What fixJobs asks.
     pub(super) fn truth(&self) -> Arc<dyn Truth> {
-        Arc::new(RunnerTruth {
-            claims: self.tools.claims.clone(),
-            runner: self.tools.runner.clone(),
-            clock: self.tools.clock.clone(),
-            holder: self.settings.holder.clone(),
-            daemon: self.settings.daemon.clone(),
-            limits: self.settings.limits,
-            others_lapse: self.settings.leases.is_some(),
-        })
+        let (config, gate) = (self.config.clone(), self.gate.clone());
+        let of = move |runner, holder| runner_truth(&config, &gate, runner, holder);
+        match &self.place {
+            Place::Here(runner, holder) => Arc::new(of(runner.clone(), holder.clone())),
+            Place::There(link) => {
+                let link = link.clone();
+                Arc::new(TruthWhileThere(Box::new(move || {
+                    let runner = link.runner_now()?;
+                    let holder = holder(runner.holder())?;
+                    Some(of(Arc::new(runner), holder))
+                })))
+            }
+        }
     }
 
     /// Conducts until `shutdown`.
     pub(super) async fn run(self, shutdown: CancellationToken) -> Result<(), Report> {
-        let ended = conductor::run(self.tools, self.settings, shutdown).await;
-        ended.map_err(|failure| match failure {
-            conductor::Failure::Broken(_) => broken(failure),
-            conductor::Failure::Refused(_) => Report::new(
-                Kind::Conflict,
-                "jobs cannot be run here",
-            )
-            .because(failure)
-            .hint(
-                "give this daemon a new runner.process.work_dir, or the store that it had before",
-            ),
-        })
+        match &self.place {
+            Place::Here(runner, holder) => {
+                let (runner, holder) = (runner.clone(), holder.clone());
+                match self.conduct(runner, holder, shutdown).await? {
+                    Ended::InOrder => Ok(()),
+                    Ended::Refused(failure) => Err(refused(failure)),
+                }
+            }
+            Place::There(link) => loop {
+                let runner = tokio::select! {
+                    biased;
+                    () = shutdown.cancelled() => return Ok(()),
+                    runner = link.runner() => runner,
+                };
+                self.conduct_there(runner, &shutdown).await?;
+            },
+        }
     }
+
+    /// Conducts as long as this runner, or none, is in its place. Another one has other runs.
+    async fn conduct_there(
+        &self,
+        runner: RemoteRunner,
+        shutdown: &CancellationToken,
+    ) -> Result<(), Report> {
+        let stop = shutdown.child_token();
+        let Some(holder) = holder(runner.holder()) else {
+            tracing::error!("the runner's name is too long to hold claims with; jobs wait");
+            runner.replaced().await;
+            return Ok(());
+        };
+        let mut conducting = pin!(self.conduct(Arc::new(runner.clone()), holder, stop.clone()));
+        let ended = tokio::select! {
+            ended = &mut conducting => ended,
+            () = runner.replaced() => {
+                tracing::warn!("another runner is in the place of the one before; what that one runs, it alone can tell");
+                stop.cancel();
+                conducting.await
+            }
+        };
+        if let Ended::Refused(failure) = ended? {
+            tracing::error!(%failure, "the runner does not take this store's jobs; they wait");
+            tokio::select! {
+                () = shutdown.cancelled() => (),
+                () = sleep(REFUSED_AGAIN) => (),
+            }
+        }
+        Ok(())
+    }
+
+    async fn conduct(
+        &self,
+        runner: Arc<dyn Runner>,
+        holder: Holder,
+        shutdown: CancellationToken,
+    ) -> Result<Ended, Report> {
+        let tools = Tools {
+            claims: self.gate.clone(),
+            runner,
+            read_job: Arc::new(|payload| windmill::read_job(payload).map_err(|reason| reason.text)),
+            clock: Arc::new(SystemClock),
+            boot_clock: Arc::new(SystemClock),
+            dice: Arc::new(rand::random),
+            bell: self.gate.bell(),
+            draining: self.draining.clone(),
+            counters: self.counters.clone(),
+        };
+        match conductor::run(tools, settings(&self.config, holder), shutdown).await {
+            Ok(()) => Ok(Ended::InOrder),
+            Err(failure @ conductor::Failure::Broken(_)) => Err(broken(failure)),
+            Err(failure @ conductor::Failure::Refused(_)) => Ok(Ended::Refused(failure)),
+        }
+    }
+}
+
+fn holder(name: &str) -> Option<Holder> {
+    Holder::new(name.to_owned())
+}
+
+fn runner_truth(
+    config: &Config,
+    gate: &Arc<Gate>,
+    runner: Arc<dyn Runner>,
+    holder: Holder,
+) -> RunnerTruth {
+    let settings = settings(config, holder);
+    RunnerTruth {
+        claims: gate.clone(),
+        runner,
+        clock: Arc::new(SystemClock),
+        holder: settings.holder,
+        daemon: settings.daemon,
+        limits: settings.limits,
+        others_lapse: settings.leases.is_some(),
+    }
+}
+
+fn refused(failure: conductor::Failure) -> Report {
+    Report::new(Kind::Conflict, "jobs cannot be run here")
+        .because(failure)
+        .hint("give this daemon a new runner.process.work_dir, or the store that it had before")
 }
 
 /// A bug of ours: the daemon ends, and whoever started it starts it again.
 pub(super) fn broken(error: impl std::error::Error) -> Report {
     Report::new(Kind::Bug, "jobs are run no more").because(error)
-}
-
-/// The runner of local processes.
-pub fn process_runner(process: &config::Process) -> Result<ProcessRunner, Report> {
-    let settings = runner::process::Settings {
-        transformations: process.transformations.clone(),
-        work_dir: process.work_dir.clone(),
-        wrapper: PathBuf::from(OWN_PROGRAM),
-        timeout: process.timeout,
-        grace: process.grace,
-        keep_work: match process.keep_work {
-            config::KeepWork::Never => KeepWork::Never,
-            config::KeepWork::Failed => KeepWork::Failed,
-            config::KeepWork::Always => KeepWork::Always,
-        },
-        retry_exit_codes: process.retry_exit_codes.clone(),
-        limits: run_limits(&process.limits),
-    };
-    ProcessRunner::open(settings, Arc::new(SystemClock)).map_err(|error| runner_report(&error))
-}
-
-fn run_limits(limits: &config::Limits) -> runner::process::Limits {
-    let bytes = |size: usize| u64::try_from(size).unwrap_or(u64::MAX);
-    runner::process::Limits {
-        memory: bytes(limits.memory),
-        cpu_time: limits.cpu_time,
-        processes: limits.processes,
-        file_size: bytes(limits.file_size),
-        output_size: bytes(limits.output_size),
-        folder_size: bytes(limits.folder_size),
-    }
-}
-
-fn runner_report(error: &OpenError) -> Report {
-    let (kind, hint) = match error {
-        OpenError::InUse { .. } => (
-            Kind::Conflict,
-            "stop the daemon that has it, or give this one a runner.process.work_dir of its own",
-        ),
-        OpenError::Folder { .. } => (
-            Kind::Configuration,
-            "check runner.process.work_dir and who may write there, or set conductor.enabled = false",
-        ),
-        OpenError::Kernel => (Kind::Failed, "set conductor.enabled = false"),
-    };
-    Report::new(kind, "jobs cannot be run here")
-        .because(error)
-        .hint(hint)
 }
 
 fn settings(config: &Config, holder: Holder) -> Settings {

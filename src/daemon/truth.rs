@@ -36,6 +36,19 @@ pub struct RunnerTruth {
     pub others_lapse: bool,
 }
 
+/// Knows something while there is a runner that can be asked.
+pub(super) struct TruthWhileThere(pub(super) Box<dyn Fn() -> Option<RunnerTruth> + Send + Sync>);
+
+#[async_trait]
+impl Truth for TruthWhileThere {
+    async fn look_again(&self, held: &[Record]) -> Vec<Finding> {
+        match (self.0)() {
+            Some(truth) => truth.look_again(held).await,
+            None => vec![Finding::Unclear; held.len()],
+        }
+    }
+}
+
 #[async_trait]
 impl Truth for RunnerTruth {
     async fn look_again(&self, held: &[Record]) -> Vec<Finding> {

@@ -1,7 +1,9 @@
 //! Runners: each knows one way to run a job. All that is asked and answered is plain data, so that
-//! a runner can live in another process.
+//! a runner can live in another process: behind a [`socket`], where a [`remote`] one reaches it.
 
 pub mod process;
+pub mod remote;
+pub mod socket;
 pub mod wrapper;
 
 use std::time::Duration;
@@ -19,10 +21,15 @@ pub trait Runner: Send + Sync {
     /// `Permanent`: it has those of another store.
     async fn serve(&self, store: &StoreId) -> Result<(), RunError>;
 
+    /// Whether it can be asked at all just now. While it cannot, nobody should claim jobs for it.
+    fn is_there(&self) -> bool {
+        true
+    }
+
     /// Starts a run, unless one of its key was started before; returns once its program runs, or
     /// has ended already.
     ///
-    /// `Transient`, `Permanent`: nothing runs. `InDoubt`: look it up.
+    /// `Away`, `Transient`, `Permanent`: nothing runs. `InDoubt`: look it up.
     async fn start(&self, order: &RunOrder) -> Result<(), RunError>;
 
     /// Where a run stands.
@@ -77,6 +84,9 @@ pub struct News {
 /// What a runner could not do.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum RunError {
+    /// The runner was not there to be asked. That is no fault of the job's.
+    #[error("the runner is away: {0}")]
+    Away(String),
     /// It may go better later.
     #[error("the runner cannot do it now: {0}")]
     Transient(String),

@@ -19,7 +19,9 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("error", &[]),
     (
         "config",
-        &["bridge", "buffer", "error", "job", "windmill", "xmpp"],
+        &[
+            "bridge", "buffer", "error", "job", "runner", "windmill", "xmpp",
+        ],
     ),
     (
         "daemon",

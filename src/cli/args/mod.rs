@@ -27,6 +27,9 @@ pub(super) struct Arguments {
 pub(super) enum Command {
     /// Run the daemon, in the foreground; logs go to standard error
     Serve(Serve),
+    /// Run jobs for a daemon with runner.in_process = false, best as another user; in the
+    /// foreground, logs go to standard error
+    Runner(Runner),
     /// Show the whole conversation between a supervisor and the daemon, with nothing installed
     Demo(Demo),
     /// Check or show the configuration
@@ -91,6 +94,12 @@ pub(super) struct Serve {
 }
 
 #[derive(Debug, Args)]
+pub(super) struct Runner {
+    #[command(flatten)]
+    pub(super) source: ConfigSource,
+}
+
+#[derive(Debug, Args)]
 pub(super) struct Demo {
     /// How many jobs to hand over, at least 4
     #[arg(long, default_value_t = 20, value_name = "N", value_parser = clap::value_parser!(u32).range(4..=10_000))]
@@ -106,7 +115,7 @@ pub(super) enum Config {
     Check {
         #[command(flatten)]
         source: ConfigSource,
-        /// Also try the store and the XMPP log-in
+        /// Also try the store, the runner and the XMPP log-in
         #[arg(long)]
         connect: bool,
     },

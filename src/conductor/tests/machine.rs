@@ -301,6 +301,10 @@ impl Runner for Machine {
                 let begun = self.begin_within(run, 50).await;
                 begun.unwrap_or_else(|error| Err(RunError::InDoubt(error.to_string())))
             }
+            0 if self.world.strikes(0.5) => {
+                self.seal(run);
+                Err(RunError::Away("nobody hears".to_owned()))
+            }
             0 => {
                 self.seal(run);
                 Err(RunError::Transient("not now".to_owned()))

@@ -15,7 +15,7 @@ mod written;
 
 use std::io;
 use std::os::fd::OwnedFd;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -64,6 +64,11 @@ impl ProcessRunner {
     /// Takes the folder of the runs, and with it whatever lives from before.
     pub fn open(settings: Settings, clock: Arc<dyn Clock>) -> Result<Self, OpenError> {
         Shared::open(settings, clock).map(|shared| Self(Arc::new(shared)))
+    }
+
+    /// Looks whether a folder could be taken, and does not take it.
+    pub fn look(work_dir: &Path) -> Result<(), OpenError> {
+        work_dir::look(work_dir)
     }
 
     /// The name under which this runner's user holds claims: the same for whoever uses its folder.

@@ -5,7 +5,7 @@ use std::io::{self, Read, Seek, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use rustix::fs::{FlockOperation, flock};
+use rustix::fs::{Access, FlockOperation, access, flock};
 use rustix::io::Errno;
 
 use super::{OpenError, remove};
@@ -119,6 +119,28 @@ impl WorkDir {
         }
         found.sort_unstable();
         Ok(found)
+    }
+}
+
+/// Looks whether a folder could be taken, which need not be there, and changes nothing.
+pub(super) fn look(path: &Path) -> Result<(), OpenError> {
+    let failed = |path: &Path| {
+        let path = path.to_owned();
+        move |source| OpenError::Folder { path, source }
+    };
+    let there = path.ancestors().find(|path| path.exists());
+    let there = there.unwrap_or(Path::new("/"));
+    access(there, Access::WRITE_OK | Access::EXEC_OK)
+        .map_err(io::Error::from)
+        .map_err(failed(there))?;
+    let name = path.join(HOLDER);
+    match File::open(&name) {
+        Ok(file) if lock(&file).map_err(failed(&name))? => Ok(()),
+        Ok(_) => Err(OpenError::InUse {
+            path: path.to_owned(),
+        }),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(failed(&name)(error)),
     }
 }
 

@@ -4,21 +4,24 @@ use std::fs;
 use std::time::Duration;
 
 use gristmill::job::Verdict;
-use gristmill::runner::{RunState, Runner};
+use gristmill::runner::RunState;
 use rustix::process::{Pid, Signal, kill_process};
 
-use super::stage::{Stage, fault, key, lives, number_in, order, spec};
+use rstest::rstest;
 
+use super::stage::{Stage, Way, fault, key, lives, number_in, order, spec};
+
+#[rstest]
 #[tokio::test]
-async fn a_living_run_is_adopted() {
-    let mut stage = Stage::new();
+async fn a_living_run_is_adopted(#[values(Way::Direct, Way::Socket)] way: Way) {
+    let mut stage = Stage::new(way).await;
     let run = stage
         .start("echo $$ > pid; while [ ! -e go ]; do sleep 0.05; done; exit 65")
         .await;
     number_in(&stage.work(run).join("pid")).await;
-    let holder = stage.runner().holder().to_owned();
-    stage.reopen();
-    assert_eq!(stage.runner().holder(), holder);
+    let holder = stage.holder().to_owned();
+    stage.reopen().await;
+    assert_eq!(stage.holder(), holder);
     assert_eq!(stage.runner().runs().await.unwrap(), [run]);
     let standing = stage.runner().look_up(run).await.unwrap();
     assert_eq!(standing, RunState::Alive);
@@ -33,28 +36,30 @@ async fn a_living_run_is_adopted() {
     );
 }
 
+#[rstest]
 #[tokio::test]
-async fn an_adopted_run_is_stopped() {
-    let mut stage = Stage::new();
+async fn an_adopted_run_is_stopped(#[values(Way::Direct, Way::Socket)] way: Way) {
+    let mut stage = Stage::new(way).await;
     let run = stage.start("echo $$ > pid; exec sleep 60").await;
     let pid = number_in(&stage.work(run).join("pid")).await;
-    stage.reopen();
+    stage.reopen().await;
     stage.runner().stop(run).await.unwrap();
     let report = stage.outcome(run).await;
     assert_eq!(report.verdict, Verdict::Stopped);
     assert!(!lives(pid));
 }
 
+#[rstest]
 #[tokio::test]
-async fn what_ended_meanwhile_is_collected() {
-    let mut stage = Stage::new();
+async fn what_ended_meanwhile_is_collected(#[values(Way::Direct, Way::Socket)] way: Way) {
+    let mut stage = Stage::new(way).await;
     stage.script("job", "echo x > made");
     let mut made = spec("job", "");
     made.outputs = vec![super::stage::file("made"), super::stage::file("not-made")];
     let order = order(1, made);
     stage.runner().start(&order).await.unwrap();
     stage.runner().ended(order.key).await.unwrap();
-    stage.reopen();
+    stage.reopen().await;
     let standing = stage.runner().look_up(order.key).await.unwrap();
     assert_eq!(standing, RunState::Ended);
     let report = stage.outcome(order.key).await;
@@ -64,9 +69,10 @@ async fn what_ended_meanwhile_is_collected() {
 
 /// The wrapper is killed, and what it watched with it or not: in either case nothing lives when
 /// the run is said to have ended.
+#[rstest]
 #[tokio::test]
-async fn a_run_whose_wrapper_was_killed_is_lost() {
-    let stage = Stage::new();
+async fn a_run_whose_wrapper_was_killed_is_lost(#[values(Way::Direct, Way::Socket)] way: Way) {
+    let stage = Stage::new(way).await;
     let run = stage.start("echo $$ > pid; exec sleep 60").await;
     let pid = number_in(&stage.work(run).join("pid")).await;
     let wrapper = Pid::from_raw(stage.wrapper_pid(run)).unwrap();
@@ -78,9 +84,10 @@ async fn a_run_whose_wrapper_was_killed_is_lost() {
 }
 
 /// A daemon died after it made the folder and before the wrapper had its lock.
+#[rstest]
 #[tokio::test]
-async fn a_wrapper_that_comes_late_starts_nothing() {
-    let stage = Stage::new();
+async fn a_wrapper_that_comes_late_starts_nothing(#[values(Way::Direct, Way::Socket)] way: Way) {
+    let stage = Stage::new(way).await;
     let run = key(1, 1);
     let folder = stage.run_folder(run);
     fs::create_dir_all(folder.join("work")).unwrap();

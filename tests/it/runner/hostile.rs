@@ -5,10 +5,9 @@ use std::path::Path;
 use std::time::Duration;
 
 use gristmill::job::{RunOrder, RunReport, Verdict};
-use gristmill::runner::Runner;
 use gristmill::runner::process::Limits;
 
-use super::stage::{Stage, fault, order, spec};
+use super::stage::{Stage, Way, fault, order, spec};
 
 /// Runs a script that does harm, and beside it a job that must end well.
 async fn beside_a_good_one(stage: &Stage, script: &str) -> (RunOrder, RunReport) {
@@ -24,11 +23,12 @@ async fn beside_a_good_one(stage: &Stage, script: &str) -> (RunOrder, RunReport)
 }
 
 /// A stage whose limits are narrow, and whose jobs get no grace.
-fn narrow(change: impl FnOnce(&mut Limits)) -> Stage {
-    Stage::with(|settings| {
+async fn narrow(change: impl FnOnce(&mut Limits)) -> Stage {
+    Stage::with(Way::Direct, |settings| {
         settings.grace = Duration::from_millis(300);
         change(&mut settings.limits);
     })
+    .await
 }
 
 /// Processes that still have a run's folder as their home.
@@ -46,7 +46,7 @@ fn left_of(stage: &Stage, order: &RunOrder) -> usize {
 
 #[tokio::test]
 async fn one_that_floods_its_output() {
-    let stage = narrow(|limits| limits.output_size = 1_000_000);
+    let stage = narrow(|limits| limits.output_size = 1_000_000).await;
     let (run, report) = beside_a_good_one(&stage, "yes; yes >&2").await;
     assert_eq!(
         (report.verdict, fault(&report)),
@@ -58,14 +58,14 @@ async fn one_that_floods_its_output() {
 
 #[tokio::test]
 async fn one_that_floods_an_output_that_it_removed() {
-    let stage = narrow(|limits| limits.output_size = 1_000_000);
+    let stage = narrow(|limits| limits.output_size = 1_000_000).await;
     let (_, report) = beside_a_good_one(&stage, "rm stdout; yes").await;
     assert_eq!(fault(&report), "output-limit");
 }
 
 #[tokio::test]
 async fn one_that_forks_without_end() {
-    let stage = narrow(|limits| limits.processes = 30);
+    let stage = narrow(|limits| limits.processes = 30).await;
     let (run, report) = beside_a_good_one(&stage, "while :; do sleep 60 & done").await;
     assert_eq!(
         (report.verdict, fault(&report)),
@@ -78,7 +78,7 @@ async fn one_that_forks_without_end() {
 /// if ever the test fails.)
 #[tokio::test]
 async fn one_whose_forks_flee() {
-    let stage = narrow(|limits| limits.processes = 30);
+    let stage = narrow(|limits| limits.processes = 30).await;
     let bomb = "n=$(( ${1:-0} + 1 )); [ $n -gt 9 ] && exec sleep 60\n\
                 setsid \"$0\" $n & setsid \"$0\" $n & exit 0";
     let looping = format!("[ -n \"$1\" ] || {{ setsid \"$0\" 0 & exec sleep 60; }}\n{bomb}");
@@ -92,10 +92,11 @@ async fn one_whose_forks_flee() {
 
 #[tokio::test]
 async fn one_that_ignores_term() {
-    let stage = Stage::with(|settings| {
+    let stage = Stage::with(Way::Direct, |settings| {
         settings.timeout = Duration::from_millis(300);
         settings.grace = Duration::from_millis(300);
-    });
+    })
+    .await;
     stage.script("bad", "trap '' TERM INT HUP; while :; do sleep 1; done");
     let report = stage.run_order(&order(1, spec("bad", ""))).await.unwrap();
     assert_eq!(
@@ -106,7 +107,7 @@ async fn one_that_ignores_term() {
 
 #[tokio::test]
 async fn one_that_fills_its_folder() {
-    let stage = narrow(|limits| limits.folder_size = 20_000_000);
+    let stage = narrow(|limits| limits.folder_size = 20_000_000).await;
     let (run, report) = beside_a_good_one(
         &stage,
         "i=0; while :; do i=$((i+1)); mkdir -p d$i; head -c 1000000 /dev/zero > d$i/f; done",
@@ -122,7 +123,7 @@ async fn one_that_fills_its_folder() {
 
 #[tokio::test]
 async fn one_that_digs_too_deep() {
-    let stage = narrow(|_| ());
+    let stage = narrow(|_| ()).await;
     let deep =
         "exec python3 -c 'import os\nwhile True: os.mkdir(\"d\" * 200); os.chdir(\"d\" * 200)'";
     let (run, report) = beside_a_good_one(&stage, deep).await;
@@ -133,7 +134,7 @@ async fn one_that_digs_too_deep() {
 
 #[tokio::test]
 async fn one_that_prints_invalid_utf8() {
-    let stage = narrow(|_| ());
+    let stage = narrow(|_| ()).await;
     let script = "printf '\\377\\000\\376'; printf '\\377' >&2\n\
                   printf 'event: \\377\\n\\377\\n0.5 \\376\\n' >&$GRISTMILL_PROGRESS_FD";
     let (run, report) = beside_a_good_one(&stage, script).await;
@@ -145,7 +146,7 @@ async fn one_that_prints_invalid_utf8() {
 
 #[tokio::test]
 async fn one_that_floods_its_progress() {
-    let stage = narrow(|limits| limits.output_size = 4_000_000);
+    let stage = narrow(|limits| limits.output_size = 4_000_000).await;
     let (run, report) = beside_a_good_one(&stage, "yes 'event: x' >&$GRISTMILL_PROGRESS_FD").await;
     assert_eq!(fault(&report), "output-limit");
     let (mut heard, mut events) = (None, 0);

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use gristmill::job::{RunReport, Verdict};
 
-use super::stage::{Stage, fault};
+use super::stage::{Stage, Way, fault};
 
 /// A limit's breach is the job's own fault, and another run would do the same.
 fn assert_failed(report: &RunReport, code: &str) {
@@ -13,7 +13,10 @@ fn assert_failed(report: &RunReport, code: &str) {
 
 #[tokio::test]
 async fn cpu_time_of_all_processes_counts() {
-    let stage = Stage::with(|settings| settings.limits.cpu_time = Duration::from_secs(1));
+    let stage = Stage::with(Way::Direct, |settings| {
+        settings.limits.cpu_time = Duration::from_secs(1);
+    })
+    .await;
     let report = stage
         .run("burn() { while :; do :; done; }; burn & burn & sleep 0.1; sh -c 'exit 0'; wait")
         .await;
@@ -23,7 +26,7 @@ async fn cpu_time_of_all_processes_counts() {
 
 #[tokio::test]
 async fn memory_of_one_process_is_limited() {
-    let stage = Stage::with(|settings| settings.limits.memory = 100_000_000);
+    let stage = Stage::with(Way::Direct, |settings| settings.limits.memory = 100_000_000).await;
     let report = stage
         .run("exec python3 -c 'x = []\nwhile True: x.append(bytearray(100_000))'")
         .await;
@@ -33,7 +36,7 @@ async fn memory_of_one_process_is_limited() {
 
 #[tokio::test]
 async fn memory_of_all_processes_counts() {
-    let stage = Stage::with(|settings| settings.limits.memory = 100_000_000);
+    let stage = Stage::with(Way::Direct, |settings| settings.limits.memory = 100_000_000).await;
     let report = stage
         .run(
             "for i in 1 2 3 4; do\n\
@@ -47,7 +50,7 @@ async fn memory_of_all_processes_counts() {
 /// What processes share counts once.
 #[tokio::test]
 async fn shared_memory_counts_once() {
-    let stage = Stage::with(|settings| settings.limits.memory = 150_000_000);
+    let stage = Stage::with(Way::Direct, |settings| settings.limits.memory = 150_000_000).await;
     let report = stage
         .run(
             "exec python3 -c 'import os, time\nx = bytearray(60_000_000)\n\
@@ -60,18 +63,25 @@ async fn shared_memory_counts_once() {
 
 #[tokio::test]
 async fn a_file_is_limited() {
-    let stage = Stage::with(|settings| settings.limits.file_size = 1_000_000);
+    let stage = Stage::with(Way::Direct, |settings| {
+        settings.limits.file_size = 1_000_000;
+    })
+    .await;
     let report = stage.run("exec head -c 20000000 /dev/zero > big").await;
     assert_failed(&report, "file-size-limit");
-    let report = Stage::with(|settings| settings.limits.file_size = 1_000_000)
-        .run("head -c 20000000 /dev/zero > big")
-        .await;
+    let report = Stage::with(Way::Direct, |settings| {
+        settings.limits.file_size = 1_000_000;
+    })
+    .await
+    .run("head -c 20000000 /dev/zero > big")
+    .await;
     assert_failed(&report, "file-size-limit");
 }
 
 #[tokio::test]
 async fn nothing_is_said_of_limits_that_are_kept() {
-    let report = Stage::new()
+    let report = Stage::new(Way::Direct)
+        .await
         .run("head -c 1000000 /dev/zero; head -c 1000000 /dev/zero > file; sleep 0.5")
         .await;
     assert_eq!(

@@ -3,7 +3,9 @@
 mod adopting;
 mod hostile;
 mod limits;
+mod linked;
 mod news;
 mod running;
+mod socket_attacks;
 mod stage;
 mod stopping;

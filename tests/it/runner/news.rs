@@ -3,13 +3,17 @@
 use std::fs;
 
 use gristmill::job::{Level, Verdict};
-use gristmill::runner::Runner;
 
-use super::stage::{Stage, key, until};
+use rstest::rstest;
 
+use super::stage::{Stage, Way, key, until};
+
+#[rstest]
 #[tokio::test]
-async fn progress_and_events_are_heard_once_and_across_restarts() {
-    let mut stage = Stage::new();
+async fn progress_and_events_are_heard_once_and_across_restarts(
+    #[values(Way::Direct, Way::Socket)] way: Way,
+) {
+    let mut stage = Stage::new(way).await;
     let run = stage
         .start(
             "say() { echo \"$1\" >&$GRISTMILL_PROGRESS_FD; }\n\
@@ -29,7 +33,7 @@ async fn progress_and_events_are_heard_once_and_across_restarts() {
 
     let nothing = stage.runner().news(run, Some(first.heard)).await.unwrap();
     assert_eq!((nothing.progress, nothing.events.len()), (None, 0));
-    stage.reopen();
+    stage.reopen().await;
     fs::write(stage.work(run).join("go"), "").unwrap();
     stage.outcome(run).await;
     let rest = stage.runner().news(run, None).await.unwrap();
@@ -38,9 +42,10 @@ async fn progress_and_events_are_heard_once_and_across_restarts() {
     assert_eq!(rest.events[0].level, Level::Warning);
 }
 
+#[rstest]
 #[tokio::test]
-async fn who_says_nothing_has_no_news() {
-    let stage = Stage::new();
+async fn who_says_nothing_has_no_news(#[values(Way::Direct, Way::Socket)] way: Way) {
+    let stage = Stage::new(way).await;
     let run = stage.start("exit 0").await;
     assert_eq!(stage.outcome(run).await.verdict, Verdict::Succeeded);
     for run in [run, key(77, 1)] {

@@ -7,13 +7,16 @@ use gristmill::daemon::SystemClock;
 use gristmill::job::Verdict;
 use gristmill::job::policy::BootClock;
 use gristmill::runner::process::KeepWork;
-use gristmill::runner::{RunError, RunState, Runner};
+use gristmill::runner::{RunError, RunState};
 
-use super::stage::{Stage, fault, file, key, order, spec};
+use rstest::rstest;
 
+use super::stage::{Stage, Way, fault, file, key, order, spec};
+
+#[rstest]
 #[tokio::test]
-async fn exit_codes_decide() {
-    let stage = Stage::with(|settings| settings.retry_exit_codes = vec![75, 99]);
+async fn exit_codes_decide(#[values(Way::Direct, Way::Socket)] way: Way) {
+    let stage = Stage::with(way, |settings| settings.retry_exit_codes = vec![75, 99]).await;
     let ends = [
         (0, Verdict::Succeeded, "none"),
         (65, Verdict::Failed, "exit-status"),
@@ -35,17 +38,20 @@ async fn exit_codes_decide() {
     assert_eq!(text, "transformation ended with exit code 65");
 }
 
+#[rstest]
 #[tokio::test]
-async fn a_signals_death_is_no_exit_code() {
-    let report = Stage::new().run("kill -SEGV $$").await;
+async fn a_signals_death_is_no_exit_code(#[values(Way::Direct, Way::Socket)] way: Way) {
+    let report = Stage::new(way).await.run("kill -SEGV $$").await;
     assert_eq!((report.verdict, report.exit_code), (Verdict::Failed, None));
     assert_eq!(fault(&report), "killed-by-signal");
 }
 
+#[rstest]
 #[tokio::test]
-async fn what_it_used_is_measured() {
+async fn what_it_used_is_measured(#[values(Way::Direct, Way::Socket)] way: Way) {
     let before = jiff::Timestamp::now();
-    let report = Stage::new()
+    let report = Stage::new(way)
+        .await
         .run("python3 -c 'x = bytearray(50_000_000); i = 0\nwhile i < 3_000_000: i += 1'")
         .await;
     assert_eq!(report.verdict, Verdict::Succeeded);
@@ -59,9 +65,10 @@ async fn what_it_used_is_measured() {
     assert!(report.ended_at <= jiff::Timestamp::now() + slack);
 }
 
+#[rstest]
 #[tokio::test]
-async fn words_are_split_and_no_shell_reads_them() {
-    let stage = Stage::new();
+async fn words_are_split_and_no_shell_reads_them(#[values(Way::Direct, Way::Socket)] way: Way) {
+    let stage = Stage::new(way).await;
     stage.script("words", r#"for word in "$@"; do echo "<$word>"; done"#);
     let order = order(1, spec("words", r#"a 'b  c' "" d\ e $HOME * ; > x `ls`"#));
     stage.run_order(&order).await.unwrap();
@@ -70,9 +77,10 @@ async fn words_are_split_and_no_shell_reads_them() {
     assert_eq!(words, expected);
 }
 
+#[rstest]
 #[tokio::test]
-async fn the_environment_is_clean() {
-    let stage = Stage::new();
+async fn the_environment_is_clean(#[values(Way::Direct, Way::Socket)] way: Way) {
+    let stage = Stage::new(way).await;
     stage.script("env", "env | sort");
     let mut spec = spec("env", "");
     spec.transformation.uses = Some("Atlas-8.0.5".into());
@@ -113,9 +121,10 @@ async fn the_environment_is_clean() {
     }
 }
 
+#[rstest]
 #[tokio::test]
-async fn output_goes_to_files_under_logical_names() {
-    let stage = Stage::new();
+async fn output_goes_to_files_under_logical_names(#[values(Way::Direct, Way::Socket)] way: Way) {
+    let stage = Stage::new(way).await;
     stage.script("talk", "echo out; echo err >&2; printf '\\377\\376' ");
     let mut spec = spec("talk", "");
     spec.stdout = Some(file("dc2.log"));
@@ -128,9 +137,12 @@ async fn output_goes_to_files_under_logical_names() {
     assert_eq!(fs::read(work.join("dc2.err")).unwrap(), b"err\n");
 }
 
+#[rstest]
 #[tokio::test]
-async fn declared_outputs_are_recorded_and_a_missing_one_fails_the_job() {
-    let stage = Stage::new();
+async fn declared_outputs_are_recorded_and_a_missing_one_fails_the_job(
+    #[values(Way::Direct, Way::Socket)] way: Way,
+) {
+    let stage = Stage::new(way).await;
     stage.script("write", "printf abc > there; ln -s /etc/passwd led-out");
     let mut there = spec("write", "");
     there.outputs = vec![file("there")];
@@ -151,9 +163,10 @@ async fn declared_outputs_are_recorded_and_a_missing_one_fails_the_job() {
     assert!(text.ends_with("led-out, absent"), "{text}");
 }
 
+#[rstest]
 #[tokio::test]
-async fn what_can_never_run_is_permanent() {
-    let stage = Stage::new();
+async fn what_can_never_run_is_permanent(#[values(Way::Direct, Way::Socket)] way: Way) {
+    let stage = Stage::new(way).await;
     stage.script("job", "exit 0");
     fs::write(
         stage.settings.transformations[0].join("no-interpreter"),
@@ -188,9 +201,10 @@ async fn what_can_never_run_is_permanent() {
     assert_eq!(stage.runner().runs().await.unwrap(), []);
 }
 
+#[rstest]
 #[tokio::test]
-async fn a_run_starts_once() {
-    let stage = Stage::new();
+async fn a_run_starts_once(#[values(Way::Direct, Way::Socket)] way: Way) {
+    let stage = Stage::new(way).await;
     stage.script("job", "echo started >> ../../../count; sleep 0.2");
     let order = order(1, spec("job", ""));
     stage.runner().start(&order).await.unwrap();
@@ -204,9 +218,10 @@ async fn a_run_starts_once() {
     assert_eq!(count, "started\n");
 }
 
+#[rstest]
 #[tokio::test]
-async fn a_lapsed_lease_starts_nothing() {
-    let stage = Stage::new();
+async fn a_lapsed_lease_starts_nothing(#[values(Way::Direct, Way::Socket)] way: Way) {
+    let stage = Stage::new(way).await;
     stage.script("job", "echo > ../../../ran");
     let mut order = order(1, spec("job", ""));
     order.lease_until = Some(SystemClock.since_boot());
@@ -220,9 +235,10 @@ async fn a_lapsed_lease_starts_nothing() {
     assert_eq!(standing, RunState::NeverStarted);
 }
 
+#[rstest]
 #[tokio::test]
-async fn the_unknown_never_started() {
-    let stage = Stage::new();
+async fn the_unknown_never_started(#[values(Way::Direct, Way::Socket)] way: Way) {
+    let stage = Stage::new(way).await;
     let run = key(5, 5);
     let standing = stage.runner().look_up(run).await.unwrap();
     assert_eq!(standing, RunState::NeverStarted);
@@ -233,15 +249,16 @@ async fn the_unknown_never_started() {
     assert_eq!((report.verdict, report.started_at), (Verdict::Lost, None));
 }
 
+#[rstest]
 #[tokio::test]
-async fn folders_are_kept_as_configured() {
+async fn folders_are_kept_as_configured(#[values(Way::Direct, Way::Socket)] way: Way) {
     let cases = [
         (KeepWork::Never, [false, false]),
         (KeepWork::Failed, [false, true]),
         (KeepWork::Always, [true, true]),
     ];
     for (keep_work, kept) in cases {
-        let stage = Stage::with(|settings| settings.keep_work = keep_work);
+        let stage = Stage::with(way, |settings| settings.keep_work = keep_work).await;
         stage.script("job", "echo words");
         for (record, (failed, kept)) in (1..).zip([false, true].into_iter().zip(kept)) {
             let order = order(record, spec("job", ""));

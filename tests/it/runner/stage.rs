@@ -9,8 +9,12 @@ use std::time::{Duration, Instant};
 use gristmill::daemon::SystemClock;
 use gristmill::job::{Attempt, File, JobId, JobSpec, RecordId, RunKey, RunOrder, RunReport, Token};
 use gristmill::runner::process::{KeepWork, Limits, ProcessRunner, Settings};
+use gristmill::runner::remote::{self, Link, RemoteRunner};
+use gristmill::runner::socket::{Service, Users, listen, serve};
 use gristmill::runner::{RunError, Runner};
 use tempfile::TempDir;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
 
 use crate::rig::folder;
 
@@ -27,19 +31,32 @@ const LIMITS: Limits = Limits {
     folder_size: 1 << 28,
 };
 
+/// How a runner is asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Way {
+    Direct,
+    Socket,
+}
+
 pub struct Stage {
-    _folder: TempDir,
+    folder: TempDir,
+    way: Way,
     pub settings: Settings,
-    runner: Option<ProcessRunner>,
+    runner: Option<Arc<dyn Runner>>,
+    /// The same, where it is behind the socket.
+    remote: Option<RemoteRunner>,
+    holder: String,
+    /// What serves the socket, where there is one.
+    server: Option<(JoinHandle<()>, CancellationToken)>,
 }
 
 impl Stage {
-    pub fn new() -> Self {
-        Self::with(|_| ())
+    pub async fn new(way: Way) -> Self {
+        Self::with(way, |_| ()).await
     }
 
     /// One with other settings.
-    pub fn with(change: impl FnOnce(&mut Settings)) -> Self {
+    pub async fn with(way: Way, change: impl FnOnce(&mut Settings)) -> Self {
         let folder = folder::new();
         let transformations = folder.path().join("transformations");
         fs::create_dir(&transformations).unwrap();
@@ -55,23 +72,91 @@ impl Stage {
         };
         change(&mut settings);
         let mut stage = Self {
-            _folder: folder,
+            folder,
+            way,
             settings,
             runner: None,
+            remote: None,
+            holder: String::new(),
+            server: None,
         };
-        stage.reopen();
+        stage.reopen().await;
         stage
     }
 
-    /// What a restarted daemon does.
-    pub fn reopen(&mut self) {
-        self.runner = None;
-        let runner = ProcessRunner::open(self.settings.clone(), Arc::new(SystemClock));
-        self.runner = Some(runner.unwrap());
+    /// What a restarted daemon does, or a restarted runner.
+    pub async fn reopen(&mut self) {
+        self.disconnect();
+        self.stop_serving().await;
+        match self.way {
+            Way::Direct => self.runner = Some(Arc::new(self.open())),
+            Way::Socket => {
+                self.serve_again();
+                self.connect().await;
+            }
+        }
     }
 
-    pub fn runner(&self) -> &ProcessRunner {
-        self.runner.as_ref().unwrap()
+    fn open(&mut self) -> ProcessRunner {
+        let runner = ProcessRunner::open(self.settings.clone(), Arc::new(SystemClock));
+        let runner = runner.unwrap();
+        runner.holder().clone_into(&mut self.holder);
+        runner
+    }
+
+    /// The runner behind the socket ends.
+    pub async fn stop_serving(&mut self) {
+        if let Some((server, stop)) = self.server.take() {
+            stop.cancel();
+            server.await.unwrap();
+        }
+    }
+
+    /// It starts again.
+    pub fn serve_again(&mut self) {
+        let service = Service {
+            runner: Arc::new(self.open()),
+            holder: self.holder.clone(),
+            users: Users::ourselves(),
+        };
+        let listener = listen(&self.socket()).unwrap();
+        let stop = CancellationToken::new();
+        let server = tokio::spawn(serve(listener, service, stop.clone()));
+        self.server = Some((server, stop));
+    }
+
+    pub async fn connect(&mut self) {
+        let link = Link::start(remote::Settings {
+            socket: self.socket(),
+            users: Users::ourselves(),
+        });
+        let remote = tokio::time::timeout(PATIENCE, link.runner()).await;
+        let remote = remote.expect("the runner is there");
+        assert_eq!(remote.holder(), self.holder);
+        self.runner = Some(Arc::new(remote.clone()));
+        self.remote = Some(remote);
+    }
+
+    pub fn disconnect(&mut self) {
+        self.runner = None;
+        self.remote = None;
+    }
+
+    pub fn remote(&self) -> RemoteRunner {
+        self.remote.clone().unwrap()
+    }
+
+    /// Where the runner is, if it is behind one.
+    pub fn socket(&self) -> PathBuf {
+        self.folder.path().join("runner.sock")
+    }
+
+    pub fn runner(&self) -> &dyn Runner {
+        &**self.runner.as_ref().unwrap()
+    }
+
+    pub fn holder(&self) -> &str {
+        &self.holder
     }
 
     /// Writes a shell script that jobs can name.
@@ -162,6 +247,14 @@ pub fn file(name: &str) -> File {
 /// Why a run did not succeed, in one word.
 pub fn fault(report: &RunReport) -> &str {
     report.fault.as_ref().map_or("none", |fault| &fault.code)
+}
+
+pub async fn until_there(remote: &RemoteRunner) {
+    until("the runner is there", || remote.is_there()).await;
+}
+
+pub async fn until_away(remote: &RemoteRunner) {
+    until("the runner is away", || !remote.is_there()).await;
 }
 
 /// Waits until something is so.

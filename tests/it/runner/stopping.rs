@@ -6,16 +6,19 @@ use std::time::Duration;
 use gristmill::daemon::SystemClock;
 use gristmill::job::Verdict;
 use gristmill::job::policy::BootClock;
-use gristmill::runner::{RunError, RunState, Runner};
+use gristmill::runner::{RunError, RunState};
 
-use super::stage::{Stage, fault, lives, number_in, order, spec, until};
+use rstest::rstest;
+
+use super::stage::{Stage, Way, fault, lives, number_in, order, spec, until};
 
 /// Refuses to end when it is asked to.
 const STUBBORN: &str = "trap '' TERM; echo $$ > pid; while :; do sleep 1; done";
 
+#[rstest]
 #[tokio::test]
-async fn a_stop_lets_it_tidy_up() {
-    let stage = Stage::new();
+async fn a_stop_lets_it_tidy_up(#[values(Way::Direct, Way::Socket)] way: Way) {
+    let stage = Stage::new(way).await;
     let run = stage
         .start("trap 'echo bye > bye; exit 0' TERM; echo $$ > pid; while :; do sleep 0.05; done")
         .await;
@@ -34,9 +37,10 @@ async fn a_stop_lets_it_tidy_up() {
     assert!(stage.work(run).join("bye").exists());
 }
 
+#[rstest]
 #[tokio::test]
-async fn who_ignores_term_is_killed() {
-    let stage = Stage::with(|settings| settings.grace = Duration::from_millis(300));
+async fn who_ignores_term_is_killed(#[values(Way::Direct, Way::Socket)] way: Way) {
+    let stage = Stage::with(way, |settings| settings.grace = Duration::from_millis(300)).await;
     let run = stage.start(STUBBORN).await;
     let pid = number_in(&stage.work(run).join("pid")).await;
     stage.runner().stop(run).await.unwrap();
@@ -45,9 +49,10 @@ async fn who_ignores_term_is_killed() {
     assert!(!lives(pid));
 }
 
+#[rstest]
 #[tokio::test]
-async fn who_left_group_and_session_is_killed_too() {
-    let stage = Stage::with(|settings| settings.grace = Duration::from_millis(300));
+async fn who_left_group_and_session_is_killed_too(#[values(Way::Direct, Way::Socket)] way: Way) {
+    let stage = Stage::with(way, |settings| settings.grace = Duration::from_millis(300)).await;
     let run = stage
         .start(&format!(
             "setsid sh -c \"(trap '' TERM; sh -c 'echo \\$PPID > left'; while :; do sleep 1; done) & \" & wait\n{STUBBORN}"
@@ -61,9 +66,10 @@ async fn who_left_group_and_session_is_killed_too() {
     assert!(!lives(left));
 }
 
+#[rstest]
 #[tokio::test]
-async fn what_a_program_leaves_behind_ends_with_it() {
-    let stage = Stage::with(|settings| settings.grace = Duration::from_millis(300));
+async fn what_a_program_leaves_behind_ends_with_it(#[values(Way::Direct, Way::Socket)] way: Way) {
+    let stage = Stage::with(way, |settings| settings.grace = Duration::from_millis(300)).await;
     let run = stage
         .start(
             "(trap '' TERM HUP; sh -c 'echo $PPID > left'; while :; do sleep 1; done) & \n\
@@ -75,9 +81,13 @@ async fn what_a_program_leaves_behind_ends_with_it() {
     assert!(!lives(number_in(&stage.work(run).join("left")).await));
 }
 
+#[rstest]
 #[tokio::test]
-async fn a_run_has_its_time() {
-    let stage = Stage::with(|settings| settings.timeout = Duration::from_millis(400));
+async fn a_run_has_its_time(#[values(Way::Direct, Way::Socket)] way: Way) {
+    let stage = Stage::with(way, |settings| {
+        settings.timeout = Duration::from_millis(400);
+    })
+    .await;
     let report = stage.run("sleep 60").await;
     assert_eq!(
         (report.verdict, fault(&report)),
@@ -85,9 +95,12 @@ async fn a_run_has_its_time() {
     );
 }
 
+#[rstest]
 #[tokio::test]
-async fn a_run_ends_by_itself_when_its_lease_is_not_renewed() {
-    let stage = Stage::new();
+async fn a_run_ends_by_itself_when_its_lease_is_not_renewed(
+    #[values(Way::Direct, Way::Socket)] way: Way,
+) {
+    let stage = Stage::new(way).await;
     stage.script("job", "echo $$ > pid; exec sleep 60");
     let mut order = order(1, spec("job", ""));
     let in_a_moment = || Some(SystemClock.since_boot() + Duration::from_secs(2));
@@ -111,9 +124,10 @@ async fn a_run_ends_by_itself_when_its_lease_is_not_renewed() {
     assert!(!lives(pid));
 }
 
+#[rstest]
 #[tokio::test]
-async fn a_lease_may_be_lifted() {
-    let stage = Stage::new();
+async fn a_lease_may_be_lifted(#[values(Way::Direct, Way::Socket)] way: Way) {
+    let stage = Stage::new(way).await;
     stage.script("job", "sleep 3");
     let mut order = order(1, spec("job", ""));
     order.lease_until = Some(SystemClock.since_boot() + Duration::from_secs(2));
@@ -124,9 +138,10 @@ async fn a_lease_may_be_lifted() {
 }
 
 /// Other runs of the same work folder do not notice.
+#[rstest]
 #[tokio::test]
-async fn one_runs_end_is_no_others() {
-    let stage = Stage::new();
+async fn one_runs_end_is_no_others(#[values(Way::Direct, Way::Socket)] way: Way) {
+    let stage = Stage::new(way).await;
     stage.script("job", "echo $$ > pid; exec sleep $1");
     let (first, second) = (order(1, spec("job", "60")), order(2, spec("job", "60")));
     for order in [&first, &second] {

@@ -1,0 +1,14 @@
+//! `gristmill runner`: jobs run in a process of its own, in the foreground.
+
+use crate::daemon;
+use crate::error::Report;
+
+use super::args::Runner;
+use super::logging;
+
+pub(super) async fn run(arguments: Runner) -> Result<(), Report> {
+    let config = arguments.source.load()?.config;
+    logging::start(config.log)?;
+    let shutdown = daemon::until_signalled()?;
+    daemon::serve_runner(&config, shutdown).await
+}

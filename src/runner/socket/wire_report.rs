@@ -1,0 +1,226 @@
+//! What a run left behind, and says of itself, as it is said over the socket.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use super::wire::Senseless;
+use crate::job::{self, OutputFile, Progress, RunFault, RunReport, Verdict};
+use crate::runner;
+
+/// What a run left behind.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Report {
+    verdict: String,
+    started_at: Option<Timestamp>,
+    ended_at: Timestamp,
+    exit_code: Option<i32>,
+    cpu: Duration,
+    peak_memory: u64,
+    fault: Option<Fault>,
+    outputs: Vec<Output>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct Fault {
+    code: String,
+    text: String,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct Output {
+    name: String,
+    size: u64,
+    sha256: [u8; 32],
+}
+
+/// What a run says of itself.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct News {
+    progress: Option<(u16, String)>,
+    events: Vec<Event>,
+    heard: u64,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct Event {
+    at: Timestamp,
+    level: Level,
+    code: String,
+    text: String,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Level {
+    Event,
+    Warning,
+    Error,
+}
+
+impl From<RunReport> for Report {
+    fn from(report: RunReport) -> Self {
+        let output = |output: OutputFile| Output {
+            name: output.logical_name,
+            size: output.size,
+            sha256: output.sha256,
+        };
+        Self {
+            verdict: report.verdict.name().to_owned(),
+            started_at: report.started_at,
+            ended_at: report.ended_at,
+            exit_code: report.exit_code,
+            cpu: report.cpu,
+            peak_memory: report.peak_memory,
+            fault: report.fault.map(|fault| Fault {
+                code: fault.code,
+                text: fault.text,
+            }),
+            outputs: report.outputs.into_iter().map(output).collect(),
+        }
+    }
+}
+
+impl TryFrom<Report> for RunReport {
+    type Error = Senseless;
+
+    fn try_from(report: Report) -> Result<Self, Senseless> {
+        let named = |verdict: &Verdict| verdict.name() == report.verdict;
+        let verdict = Verdict::ALL.into_iter().find(named);
+        let output = |output: Output| OutputFile {
+            logical_name: output.name,
+            size: output.size,
+            sha256: output.sha256,
+        };
+        Ok(Self {
+            verdict: verdict.ok_or_else(|| Senseless(format!("verdict {:?}", report.verdict)))?,
+            started_at: report.started_at,
+            ended_at: report.ended_at,
+            exit_code: report.exit_code,
+            cpu: report.cpu,
+            peak_memory: report.peak_memory,
+            fault: report.fault.map(|fault| RunFault {
+                code: fault.code,
+                text: fault.text,
+            }),
+            outputs: report.outputs.into_iter().map(output).collect(),
+        })
+    }
+}
+
+impl From<runner::News> for News {
+    fn from(news: runner::News) -> Self {
+        Self {
+            progress: news
+                .progress
+                .map(|progress| (progress.permille, progress.words)),
+            events: news.events.into_iter().map(Event::from).collect(),
+            heard: news.heard,
+        }
+    }
+}
+
+impl TryFrom<News> for runner::News {
+    type Error = Senseless;
+
+    fn try_from(news: News) -> Result<Self, Senseless> {
+        let progress = news.progress.map(|(permille, words)| match permille {
+            0..=1000 => Ok(Progress { permille, words }),
+            _ => Err(Senseless(format!("{permille} thousandths"))),
+        });
+        Ok(Self {
+            progress: progress.transpose()?,
+            events: news.events.into_iter().map(job::Event::from).collect(),
+            heard: news.heard,
+        })
+    }
+}
+
+impl From<job::Event> for Event {
+    fn from(event: job::Event) -> Self {
+        Self {
+            at: event.at,
+            level: match event.level {
+                job::Level::Event => Level::Event,
+                job::Level::Warning => Level::Warning,
+                job::Level::Error => Level::Error,
+            },
+            code: event.code,
+            text: event.text,
+        }
+    }
+}
+
+impl From<Event> for job::Event {
+    fn from(event: Event) -> Self {
+        Self {
+            at: event.at,
+            level: match event.level {
+                Level::Event => job::Level::Event,
+                Level::Warning => job::Level::Warning,
+                Level::Error => job::Level::Error,
+            },
+            code: event.code,
+            text: event.text,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sent<T: Serialize + serde::de::DeserializeOwned>(value: &T) -> T {
+        serde_json::from_slice(&serde_json::to_vec(value).unwrap()).unwrap()
+    }
+
+    #[test]
+    fn a_report_arrives_as_it_was_sent() {
+        for verdict in Verdict::ALL {
+            let report = RunReport {
+                verdict,
+                started_at: Some("2026-01-02T03:04:05.678901234Z".parse().unwrap()),
+                ended_at: Timestamp::MAX,
+                exit_code: Some(-1),
+                cpu: Duration::new(7, 8),
+                peak_memory: u64::MAX,
+                fault: Some(RunFault {
+                    code: "code".to_owned(),
+                    text: "text".to_owned(),
+                }),
+                outputs: vec![OutputFile {
+                    logical_name: "out".to_owned(),
+                    size: 5,
+                    sha256: [200; 32],
+                }],
+            };
+            let arrived = sent(&Report::from(report.clone()));
+            assert_eq!(RunReport::try_from(arrived).unwrap(), report);
+        }
+    }
+
+    #[test]
+    fn news_arrive_as_they_were_sent() {
+        let event = |level| job::Event {
+            at: Timestamp::UNIX_EPOCH,
+            level,
+            code: "program".to_owned(),
+            text: "\u{2603}".to_owned(),
+        };
+        let levels = [job::Level::Event, job::Level::Warning, job::Level::Error];
+        let news = runner::News {
+            progress: Some(Progress {
+                permille: 1000,
+                words: "done".to_owned(),
+            }),
+            events: levels.map(event).into(),
+            heard: 17,
+        };
+        let arrived = sent(&News::from(news.clone()));
+        assert_eq!(runner::News::try_from(arrived).unwrap(), news);
+        let mut wrong = News::from(news);
+        wrong.progress = Some((1001, String::new()));
+        assert!(runner::News::try_from(wrong).is_err());
+    }
+}
