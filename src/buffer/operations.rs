@@ -19,7 +19,7 @@ pub trait Operations: TaskBuffer {
     /// Whether a daemon, by its full JID, claims nothing new; `None`: every daemon of this store.
     async fn set_drain(&self, drain: Drain) -> Result<(), BufferError>;
 
-    /// Who drains, and why.
+    /// Who drains, and why; and whose drain was ended, by whom and why.
     async fn drains(&self) -> Result<Vec<Drain>, BufferError>;
 
     /// Drops payload, outputs and events of one lot of records that ended long ago; their keys,

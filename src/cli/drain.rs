@@ -50,7 +50,7 @@ pub(super) async fn undrain(arguments: args::Undrain, output: &mut Output) -> Re
     let wanted = Drain {
         daemon: (!arguments.all).then(|| name(&config)),
         on: false,
-        note: note(None),
+        note: note(arguments.reason),
         since: SystemClock.now(),
     };
     store.ask(|store| store.set_drain(wanted.clone())).await?;
@@ -70,7 +70,7 @@ pub(super) async fn undrain(arguments: args::Undrain, output: &mut Output) -> Re
         None => output.note(format_args!("{} takes jobs again", whose(&wanted))),
     }
     if arguments.json {
-        print(&left, true, output)?;
+        print(left.iter().filter(|drain| drain.on), true, output)?;
     }
     Ok(())
 }
@@ -84,11 +84,15 @@ async fn list(
     if !drains.iter().any(|drain| drain.on) {
         output.note("no daemon drains");
     }
-    print(&drains, json, output)
+    print(drains.iter(), json, output)
 }
 
-fn print(drains: &[Drain], json: bool, output: &mut Output) -> Result<(), Report> {
-    for drain in drains.iter().filter(|drain| drain.on) {
+fn print<'a>(
+    drains: impl Iterator<Item = &'a Drain>,
+    json: bool,
+    output: &mut Output,
+) -> Result<(), Report> {
+    for drain in drains {
         if json {
             output.json(&drain_json(drain))?;
         } else {
@@ -113,13 +117,14 @@ fn whose(drain: &Drain) -> &str {
     drain.daemon.as_deref().unwrap_or(EVERY_DAEMON)
 }
 
-/// Who drains, since when, by whom and why; also for `job why`.
+/// Who drains or works again, since when, by whom and why; also for `job why`.
 pub(super) fn told(drain: &Drain, now: Timestamp) -> String {
     let since = time_and_age(drain.since, now);
     let reason = drain.note.reason.as_deref().unwrap_or("no reason given");
     format!(
-        "{} drains since {since}, by {}: {reason}",
+        "{} {} since {since}, by {}: {reason}",
         whose(drain),
+        if drain.on { "drains" } else { "works again" },
         drain.note.who
     )
 }
@@ -127,6 +132,7 @@ pub(super) fn told(drain: &Drain, now: Timestamp) -> String {
 fn drain_json(drain: &Drain) -> Value {
     json!({
         "daemon": drain.daemon,
+        "drains": drain.on,
         "since": drain.since,
         "by": drain.note.who,
         "reason": drain.note.reason,

@@ -463,8 +463,19 @@ fn a_daemon_is_drained_and_works_again(stores: &Stores) {
     let still = site.json(&["undrain"]);
     assert_eq!((still.len(), &still[0]["daemon"]), (1, &Value::Null));
     assert!(why(&site).contains("undrain --all"));
-    assert!(site.json(&["undrain", "--all"]).is_empty());
-    assert!(site.stdout(&["drain", "--list"]).is_empty());
+    assert!(
+        site.json(&["undrain", "--all", "--reason", "they work"])
+            .is_empty()
+    );
+    let ended = site.json(&["drain", "--list"]);
+    assert!(ended.iter().all(|drain| drain["drains"] == false));
+    assert_eq!(ended[0]["reason"], "they work");
+    assert!(ended[0]["by"].as_str().unwrap().starts_with("ada@"));
+    let said = site.stdout(&["drain", "--list"]);
+    assert!(
+        said.starts_with("every daemon of this store works again since"),
+        "{said}"
+    );
     assert!(!why(&site).contains("drain"));
 }
 

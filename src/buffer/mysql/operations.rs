@@ -84,26 +84,24 @@ impl Work for Drain {
 
     async fn write(&self, conn: &mut Conn, _: usize) -> Result<(), Error> {
         let daemon = self.daemon.as_deref().unwrap_or_default();
-        if !self.on {
-            let delete = "DELETE FROM drains WHERE daemon = ?";
-            return conn.exec_drop(delete, (daemon,)).await;
-        }
-        let insert = "INSERT INTO drains (daemon, who, reason, since) VALUES (?, ?, ?, ?)
-                      ON DUPLICATE KEY UPDATE who = VALUES(who), reason = VALUES(reason),
-                          since = VALUES(since)";
+        let insert = "INSERT INTO drains (daemon, is_on, who, reason, since)
+                      VALUES (?, ?, ?, ?, ?)
+                      ON DUPLICATE KEY UPDATE is_on = VALUES(is_on), who = VALUES(who),
+                          reason = VALUES(reason), since = VALUES(since)";
         let (Note { who, reason }, since) = (&self.note, self.since.as_microsecond());
-        conn.exec_drop(insert, (daemon, who, reason, since)).await
+        conn.exec_drop(insert, (daemon, self.on, who, reason, since))
+            .await
     }
 }
 
 async fn drains(conn: &mut Conn) -> Result<Vec<Drain>, Error> {
-    let query = "SELECT daemon, who, reason, since FROM drains ORDER BY daemon";
+    let query = "SELECT daemon, who, reason, since, is_on FROM drains ORDER BY daemon";
     let rows: Vec<Row> = conn.exec(query, ()).await?;
     let drain = |row| {
-        let (daemon, who, reason, since): (String, _, _, i64) = read(row)?;
+        let (daemon, who, reason, since, on): (String, _, _, i64, _) = read(row)?;
         Ok(Drain {
             daemon: (!daemon.is_empty()).then_some(daemon),
-            on: true,
+            on,
             note: Note { who, reason },
             since: Timestamp::from_microsecond(since).unwrap_or_default(),
         })

@@ -117,7 +117,7 @@ pub(super) async fn orders(
     claims: &[(RecordId, Token)],
 ) -> Result<Orders> {
     let held = held(conn, Some(holder)).await?;
-    let query = "SELECT 1 FROM drains WHERE daemon IN ('', ?) LIMIT 1";
+    let query = "SELECT 1 FROM drains WHERE daemon IN ('', ?) AND is_on = 1 LIMIT 1";
     let drain: Option<i32> = conn.exec_first(query, (daemon,)).await?;
     Ok(Orders {
         drain: drain.is_some(),

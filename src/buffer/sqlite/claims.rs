@@ -249,7 +249,7 @@ fn orders(
     let mut held = held(connection)?;
     held.retain(|row| row.holder.as_deref() == Some(holder.as_str().as_bytes()));
     let drain = connection
-        .prepare_cached("SELECT 1 FROM drains WHERE daemon IN ('', ?)")?
+        .prepare_cached("SELECT 1 FROM drains WHERE daemon IN ('', ?) AND is_on = 1")?
         .exists([daemon])?;
     Ok(Orders {
         drain,

@@ -79,33 +79,29 @@ fn operated(connection: &Connection, id: RecordId) -> rusqlite::Result<Option<Op
 
 fn set_drain(connection: &Connection, drain: &Drain) -> rusqlite::Result<()> {
     let daemon = drain.daemon.as_deref().unwrap_or_default();
-    let written = if drain.on {
-        connection
-            .prepare_cached(
-                "INSERT OR REPLACE INTO drains (daemon, who, reason, since) VALUES (?, ?, ?, ?)",
-            )?
-            .execute(params![
-                daemon,
-                drain.note.who,
-                drain.note.reason,
-                drain.since.as_microsecond()
-            ])
-    } else {
-        connection
-            .prepare_cached("DELETE FROM drains WHERE daemon = ?")?
-            .execute([daemon])
-    };
-    written.map(drop)
+    connection
+        .prepare_cached(
+            "INSERT OR REPLACE INTO drains (daemon, is_on, who, reason, since)
+             VALUES (?, ?, ?, ?, ?)",
+        )?
+        .execute(params![
+            daemon,
+            drain.on,
+            drain.note.who,
+            drain.note.reason,
+            drain.since.as_microsecond()
+        ])
+        .map(drop)
 }
 
 fn drains(connection: &Connection) -> rusqlite::Result<Vec<Drain>> {
     let mut find = connection
-        .prepare_cached("SELECT daemon, who, reason, since FROM drains ORDER BY daemon")?;
+        .prepare_cached("SELECT daemon, who, reason, since, is_on FROM drains ORDER BY daemon")?;
     let drains = find.query_map([], |row| {
         let daemon: String = row.get(0)?;
         Ok(Drain {
             daemon: (!daemon.is_empty()).then_some(daemon),
-            on: true,
+            on: row.get(4)?,
             note: Note {
                 who: row.get(1)?,
                 reason: row.get(2)?,

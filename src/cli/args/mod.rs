@@ -200,10 +200,10 @@ pub(super) struct Drain {
     /// Why; kept with your name and host
     #[arg(long, value_name = "TEXT", value_parser = values::reason)]
     pub(super) reason: Option<String>,
-    /// Only say who drains, since when, and why
+    /// Only say who drains or works again, since when, by whom and why
     #[arg(long, conflicts_with_all = ["all", "reason"])]
     pub(super) list: bool,
-    /// Print one JSON object for each daemon that drains
+    /// Print one JSON object for each daemon that drains or has drained
     #[arg(long)]
     pub(super) json: bool,
 }
@@ -215,6 +215,9 @@ pub(super) struct Undrain {
     /// Every daemon of the store that was drained by --all
     #[arg(long)]
     pub(super) all: bool,
+    /// Why; kept with your name and host
+    #[arg(long, value_name = "TEXT", value_parser = values::reason)]
+    pub(super) reason: Option<String>,
     /// Print one JSON object for each daemon that still drains
     #[arg(long)]
     pub(super) json: bool,

@@ -54,10 +54,12 @@ async fn surroundings(
     store: &Store<dyn TaskBuffer>,
 ) -> Result<Surroundings, Report> {
     let operations = store::for_looking_on(config).await?;
+    let mut drains = operations.ask(Operations::drains).await?;
+    drains.retain(|drain| drain.on);
     Ok(Surroundings {
         now: SystemClock.now(),
         daemon: config.xmpp.jid.to_string(),
-        drains: operations.ask(Operations::drains).await?,
+        drains,
         in_hand: in_hand(store).await?,
     })
 }

@@ -51,8 +51,15 @@ pub async fn drains_are_listed(mill: &Mill) {
         since: at(NOW + 1),
         ..one.clone()
     };
+    let ended = Drain {
+        on: false,
+        ..all.clone()
+    };
     for drain in [&one, &all, &anew] {
         mill.operations.set_drain(drain.clone()).await.unwrap();
     }
-    assert_eq!(mill.operations.drains().await.unwrap(), [all, anew]);
+    let drains = mill.operations.drains().await.unwrap();
+    assert_eq!(drains, [all, anew.clone()]);
+    mill.operations.set_drain(ended.clone()).await.unwrap();
+    assert_eq!(mill.operations.drains().await.unwrap(), [ended, anew]);
 }
