@@ -26,14 +26,14 @@ const RUNS_JOBS: [&str; 4] = [
 ];
 
 /// A supervisor and what it was told.
-struct Scene {
-    supervisor: Supervisor,
+pub struct Scene {
+    pub supervisor: Supervisor,
     /// Job and record.
     records: Vec<(String, String)>,
 }
 
 impl Scene {
-    fn open(server: &Prosody) -> Self {
+    pub fn open(server: &Prosody) -> Self {
         let mut supervisor = Supervisor::login(server, SUPERVISOR, EXECUTOR_JID);
         supervisor.wait_until_served();
         Self {
@@ -43,7 +43,7 @@ impl Scene {
     }
 
     /// Hands out one job for each program.
-    fn submit(&mut self, programs: &[&str]) {
+    pub fn submit(&mut self, programs: &[&str]) {
         let id = format!("e{}", self.records.len());
         let first = self.records.len();
         let names: Vec<_> = (first..first + programs.len())
@@ -65,7 +65,7 @@ impl Scene {
     }
 
     /// What is said of all jobs: their status and result.
-    fn status(&mut self) -> Vec<String> {
+    pub fn status(&mut self) -> Vec<String> {
         let mut words = Vec::new();
         for pairs in self.records.chunks(100) {
             let pairs: Vec<_> = pairs
@@ -82,7 +82,7 @@ impl Scene {
         words
     }
 
-    fn wait_until_finished(&mut self) -> Vec<String> {
+    pub fn wait_until_finished(&mut self) -> Vec<String> {
         let limit = Instant::now() + PATIENCE;
         loop {
             let words = self.status();
@@ -138,7 +138,7 @@ fn a_daemon_that_drains_wants_no_jobs_and_runs_none() {
 }
 
 /// Programs that say when they begin and end.
-fn count_runs(daemon: &Gristmill) {
+pub fn count_runs(daemon: &Gristmill) {
     daemon.script(
         "counted",
         "echo begin $1 >>$LOG; sleep 0.$(($1 % 4 + 1)); echo end $1 >>$LOG",
@@ -146,7 +146,7 @@ fn count_runs(daemon: &Gristmill) {
 }
 
 /// Every job began and ended once, and no two runs of one overlapped.
-fn assert_each_ran_once(log: &str, jobs: usize) {
+pub fn assert_each_ran_once(log: &str, jobs: usize) {
     for job in 0..jobs {
         let lines = log
             .lines()

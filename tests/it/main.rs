@@ -24,6 +24,7 @@ mod e2e_faults;
 mod e2e_jobs;
 mod e2e_offline;
 mod e2e_operator;
+mod e2e_runner;
 mod e2e_store_away;
 mod e2e_telling;
 mod operating;

@@ -73,6 +73,7 @@ impl Gristmill {
              [[supervisor]]\njid = \"{other}@{DOMAIN}\"\n\n\
              [buffer]\nurl = \"{url}\"\n{store_password}\n\
              [conductor]\nenabled = false\n\n\
+             [runner]\nsocket = \"{folder}/run/runner.sock\"\n\n\
              [runner.process]\ntransformations = [\"{folder}/transformations\"]\n\
              work_dir = \"{folder}/work\"\n",
             folder = path.display(),
@@ -120,6 +121,11 @@ impl Gristmill {
     /// Its configuration file.
     pub fn config_file(&self) -> PathBuf {
         self.folder.path().join("gristmill.toml")
+    }
+
+    /// Where everything of it is.
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
     }
 
     /// Its process ID.

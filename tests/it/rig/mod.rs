@@ -13,6 +13,7 @@ pub mod pki;
 pub mod ports;
 pub mod process;
 pub mod prosody;
+pub mod runner;
 pub mod slixmpp;
 
 use std::net::SocketAddr;

@@ -43,6 +43,17 @@ pub fn command(program: impl AsRef<OsStr>) -> Command {
     command
 }
 
+/// The same as another user, of a number that nobody has, so that nobody else's processes count as
+/// its own.
+pub fn command_as(user: u32, program: impl AsRef<OsStr>) -> Command {
+    assert!(is_root(), "only root can start what another user runs");
+    let mut command = Command::new(self::program("setpriv", "util-linux"));
+    let user = user.to_string();
+    command.args(["--reuid", &user, "--regid", &user, "--clear-groups"]);
+    command.args(["--pdeathsig", "KILL", "--"]).arg(program);
+    command
+}
+
 type Order = (Command, Sender<std::io::Result<Child>>);
 
 /// A child gets its death signal when the *thread* that started it ends, so one thread that never
