@@ -29,6 +29,7 @@ use gristmill::daemon::SystemClock;
 use gristmill::job::policy::Backoff;
 use gristmill::job::{Limits, Owner};
 use gristmill::runner::process::{self, KeepWork, ProcessRunner};
+use gristmill::vitals::Pulse;
 use gristmill::windmill;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
@@ -69,6 +70,7 @@ impl Mill {
             bell: store.bell(),
             draining: Arc::default(),
             counters: counters.clone(),
+            pulse: Pulse::new("conductor", PATIENCE),
         };
         tokio::spawn(conductor::run(tools, settings, stop.clone()));
         let bridge = Bridge::new(store.clone(), Arc::new(SystemClock), bridge_settings());

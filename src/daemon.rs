@@ -21,6 +21,7 @@ use crate::bridge::{self, Bridge};
 use crate::buffer::{self, Gate, OpenError, Options, StoreUrl, TaskBuffer};
 use crate::config::{self, Config};
 use crate::error::{Kind, Report};
+use crate::http::{self, BindError, House, Listen, Listener};
 use crate::job::Owner;
 use crate::job::policy::{BootClock, Clock};
 use crate::windmill::Limits;
@@ -53,6 +54,8 @@ pub async fn run(
     shutdown: CancellationToken,
 ) -> Result<(), Report> {
     let settings = door_settings(config)?;
+    let listener = Listener::bind(&config.http.listen).await;
+    let listener = listener.map_err(|error| listen_report(&config.http.listen, &error))?;
     let url = &config.buffer.url;
     // The store closes last.
     let store_stop = CancellationToken::new();
@@ -63,7 +66,7 @@ pub async fn run(
     let bridge = Bridge::new(gate.clone(), Arc::new(SystemClock), bridge_settings(config));
     let listening = listening_owners(config).into_iter().collect();
     let bridge = bridge
-        .drained_by(draining)
+        .drained_by(draining.clone())
         .with_telling(gate.clone(), listening);
     let bridge = Arc::new(match &conducting {
         Some(conducting) => bridge.with_truth(conducting.truth()),
@@ -71,9 +74,20 @@ pub async fn run(
     });
     tracing::info!(jid = %config.xmpp.jid, store = %url, "gristmill {} starts", env!("CARGO_PKG_VERSION"));
 
+    let door_vitals = Arc::<xmpp::Vitals>::default();
+    let house = Arc::new(House::new(
+        door_vitals.clone(),
+        gate.clone(),
+        conducting.as_ref().map(Conducting::vitals),
+        draining,
+        shutdown.clone(),
+        Arc::new(SystemClock),
+    ));
+    let telling = tell_health(listener, house, &shutdown);
+
     // A store that is well is open before the first question; another one is not waited for.
     let _ = timeout(config.buffer.timeout, gate.opened()).await;
-    let door = xmpp::run(settings, bridge, shutdown.clone());
+    let door = xmpp::run(settings, bridge, door_vitals, shutdown.clone());
     let door = Box::pin(async { door.await.map_err(|error| door_report(config, &error)) });
     let conductor = Box::pin(conduct(conducting, &shutdown));
     let store = async {
@@ -85,10 +99,11 @@ pub async fn run(
         Ok(())
     };
     // Whatever ends, with an error or in order, ends the others.
-    let (door, conductor, store) = tokio::join!(
+    let (door, conductor, store, ()) = tokio::join!(
         then_stop(&shutdown, door),
         then_stop(&shutdown, conductor),
         then_stop(&shutdown, store),
+        telling,
     );
     store.and(door).and(conductor)
 }
@@ -108,6 +123,13 @@ async fn conduct(
         Some(Ok(ended)) => ended,
         Some(Err(error)) => Err(conducting::broken(error)),
         None => Ok(()),
+    }
+}
+
+/// Answers whoever asks how it goes.
+async fn tell_health(listener: Option<Listener>, house: Arc<House>, shutdown: &CancellationToken) {
+    if let Some(listener) = listener {
+        http::run(listener, house, shutdown.clone()).await;
     }
 }
 
@@ -321,6 +343,20 @@ pub fn store_report(url: &StoreUrl, error: &OpenError) -> Report {
     Report::new(kind, format!("{url}: the store cannot be opened"))
         .because(error)
         .hint(hint)
+}
+
+fn listen_report(listen: &Listen, error: &BindError) -> Report {
+    let report = if error.is_taken() {
+        Report::new(Kind::Conflict, format!("http.listen: {listen} is taken"))
+            .hint("stop the process that has it, or give http.listen another place, or \"\"")
+    } else {
+        Report::new(
+            Kind::Configuration,
+            format!("http.listen: {listen} cannot be used"),
+        )
+        .hint("check that its folder is there and may be written to")
+    };
+    report.because(error)
 }
 
 fn door_report(config: &Config, error: &DoorError) -> Report {

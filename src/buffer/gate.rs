@@ -10,14 +10,14 @@ use std::time::Duration;
 use async_trait::async_trait;
 use jiff::Timestamp;
 use tokio::sync::{Notify, oneshot};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::health::{Health, Suspicion};
 use super::pending::Ledger;
 use super::{
-    BufferError, Dossier, KeptJob, Kill, KnownJob, ListFilter, Lookup, OpenError, Store,
-    StoreRequest, Stored, TaskBuffer,
+    BufferError, Census, Dossier, KeptJob, Kill, KnownJob, ListFilter, Lookup, OpenError, Store,
+    StoreRequest, Stored, TaskBuffer, Vitals,
 };
 use crate::job::{Attempt, JobId, JobKey, Owner, Record, RecordId, State};
 
@@ -31,6 +31,8 @@ pub struct Gate {
     limit: Duration,
     /// Rung after a commit that may concern the conductor.
     bell: Arc<Notify>,
+    /// How it goes.
+    vitals: Arc<Vitals>,
 }
 
 impl Gate {
@@ -43,9 +45,10 @@ impl Gate {
         Opening: Future<Output = Result<Arc<dyn Store>, OpenError>> + Send + 'static,
     {
         let health = Arc::new(Health::new());
-        let keeper = health.clone();
+        let vitals = Arc::<Vitals>::default();
+        let (keeper, pulse) = (health.clone(), vitals.pulse.clone());
         tokio::spawn(async move {
-            let keep = keeper.keep(open, limit);
+            let keep = keeper.keep(open, limit, &pulse);
             shutdown.run_until_cancelled(keep).await;
         });
         Arc::new(Self {
@@ -53,6 +56,7 @@ impl Gate {
             ledger: Arc::default(),
             limit,
             bell: Arc::default(),
+            vitals,
         })
     }
 
@@ -61,6 +65,17 @@ impl Gate {
     #[must_use]
     pub fn bell(&self) -> Arc<Notify> {
         self.bell.clone()
+    }
+
+    /// How the store does.
+    #[must_use]
+    pub fn vitals(&self) -> Arc<Vitals> {
+        self.vitals.clone()
+    }
+
+    /// Whether the store is open and, as far as is known, answers; else why not.
+    pub fn is_up(&self) -> Result<(), BufferError> {
+        self.health.store().map(drop)
     }
 
     /// Waits until the store is open; an error that time does not heal.
@@ -77,11 +92,15 @@ impl Gate {
     {
         let store = self.health.store()?;
         let suspicion = Suspicion::new(&self.health);
-        let Ok(answer) = timeout(self.limit, question(store)).await else {
+        let asked = Instant::now();
+        let answer = timeout(self.limit, question(store)).await;
+        self.vitals.times.add(asked.elapsed());
+        let Ok(answer) = answer else {
+            self.vitals.errors.late.add_one();
             return Err(self.too_late());
         };
         suspicion.lift(&answer);
-        answer
+        answer.inspect_err(|error| self.vitals.errors.count(error))
     }
 
     fn too_late(&self) -> BufferError {
@@ -211,6 +230,10 @@ impl TaskBuffer for Gate {
     async fn unfinished_owners(&self) -> Result<Vec<(Owner, u64)>, BufferError> {
         self.ask(|store| async move { store.unfinished_owners().await })
             .await
+    }
+
+    async fn census(&self) -> Result<Census, BufferError> {
+        self.ask(|store| async move { store.census().await }).await
     }
 
     async fn ping(&self) -> Result<(), BufferError> {

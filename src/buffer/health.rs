@@ -8,12 +8,16 @@ use tokio::time::{sleep, timeout};
 
 use super::{BufferError, OpenError, Store};
 use crate::job::policy::Backoff;
+use crate::vitals::Pulse;
 
 /// How often a store that is not there is looked for.
 const OPEN_AGAIN: Backoff = Backoff {
     first: Duration::from_millis(250),
     longest: Duration::from_secs(2),
 };
+
+/// How often a store is asked whether it is there, where nobody else asks.
+const LOOK_EVERY: Duration = Duration::from_secs(5);
 
 /// How often a store that went away is asked whether it is back.
 const PROBE_EVERY: Duration = Duration::from_millis(250);
@@ -68,17 +72,20 @@ impl Health {
     }
 
     /// Opens the store, then looks after it, for ever.
-    pub async fn keep<F, Opening>(&self, open: F, limit: Duration)
+    pub async fn keep<F, Opening>(&self, open: F, limit: Duration, pulse: &Pulse)
     where
         F: Fn() -> Opening,
         Opening: Future<Output = Result<Arc<dyn Store>, OpenError>>,
     {
-        let Some(store) = self.open(open).await else {
+        let Some(store) = pulse.while_waiting(self.open(open)).await else {
             return;
         };
         loop {
-            self.suspected.notified().await;
+            // Whether it is suspected or has not been asked for a while.
+            let _ = timeout(LOOK_EVERY, self.suspected.notified()).await;
+            pulse.turn();
             while !self.probe(&store, limit.min(PROBE_LIMIT)).await {
+                pulse.turn();
                 sleep(PROBE_EVERY).await;
             }
         }

@@ -3,6 +3,7 @@
 //! A look-up has three outcomes, kept apart by type: found, absent, unreachable. To take one for
 //! another makes a job run twice.
 
+mod census;
 mod changes;
 mod claiming;
 mod claims;
@@ -20,6 +21,7 @@ mod row;
 mod settling;
 mod sqlite;
 mod url;
+mod vitals;
 
 use async_trait::async_trait;
 use jiff::Timestamp;
@@ -28,6 +30,7 @@ use crate::job::{
     Attempt, ContentHash, Event, JobId, JobKey, Owner, Record, RecordId, Refusal, State,
 };
 
+pub use census::Census;
 pub use claims::{
     AdvanceRequest, Advanced, Change, ClaimRequest, Claimed, Claims, Holder, Lease, MAX_EVENTS,
     Orders, ProgressReport, Renewed,
@@ -40,6 +43,7 @@ pub use open::{OpenError, Options, migrate, open, open_for_operating, open_for_r
 pub use operations::{Drain, Note, Operation, Operations, Purge};
 pub use sqlite::SqliteBuffer;
 pub use url::{InvalidUrl, MysqlServer, MysqlUrl, StoreUrl};
+pub use vitals::{Errors, Vitals};
 
 /// The durable store of records. Each method is one question; each is answered for one owner,
 /// whose records alone it sees, unless it is an operator's.
@@ -115,6 +119,9 @@ pub trait TaskBuffer: Send + Sync {
 
     /// The owners that have unfinished jobs, and how many each.
     async fn unfinished_owners(&self) -> Result<Vec<(Owner, u64)>, BufferError>;
+
+    /// How many jobs are in each state. One walk over an index: not for every question.
+    async fn census(&self) -> Result<Census, BufferError>;
 
     /// Whether the store answers at all.
     async fn ping(&self) -> Result<(), BufferError>;

@@ -100,12 +100,14 @@ impl Conductor {
         polls.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let bell = self.context.tools.bell.clone();
         loop {
+            self.context.tools.pulse.turn();
             tokio::select! {
                 biased;
                 () = shutdown.cancelled() => return Ok(()),
                 // First what is seldom: what is frequent would leave it no turn.
                 _ = polls.tick() => {
                     orders::follow(&self.context).await;
+                    self.context.tools.pulse.turn();
                     self.claim().await?;
                 }
                 () = sleep_until(self.survey_at) => self.survey().await,
@@ -146,6 +148,7 @@ impl Conductor {
     async fn find_what_was_left(&mut self, shutdown: &CancellationToken) -> bool {
         let mut failures = 0;
         loop {
+            self.context.tools.pulse.turn();
             if let Some(found) = self.surveyor.look().await {
                 self.take_up(found, true);
                 self.survey_at = Instant::now() + self.survey_every();
@@ -212,7 +215,10 @@ impl Conductor {
             self.end(ended)?;
         }
         let slots = self.context.settings.slots;
-        let free = slots.saturating_sub(self.context.holdings.count());
+        let busy = self.context.holdings.count();
+        let free = slots.saturating_sub(busy);
+        self.context.counters().slots.set(slots);
+        self.context.counters().busy_slots.set(busy);
         let draining = self.context.tools.draining.load(Ordering::Relaxed);
         self.hungry = !draining;
         if free == 0 || draining || !self.context.runner.is_there() {

@@ -1,8 +1,9 @@
 //! What happened so far, for metrics.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use crate::job::State;
+use crate::vitals::{Count, Level};
 
-/// Numbers that only grow.
+/// What happened so far, and what is in hand.
 #[derive(Debug, Default)]
 pub struct Counters {
     /// Claims made.
@@ -11,6 +12,8 @@ pub struct Counters {
     pub started: Count,
     /// Outcomes committed.
     pub settled: Count,
+    /// The same by outcome.
+    pub outcomes: Outcomes,
     /// Claims given back.
     pub given_back: Count,
     /// Own claims abandoned.
@@ -25,22 +28,61 @@ pub struct Counters {
     pub store_away: Count,
     /// Questions that the runner did not answer, or answered with an error.
     pub runner_away: Count,
+    /// Living runs that were ended, for somebody else had their job, or had it ended.
+    pub lost: Count,
     /// Runs that a bug of ours failed.
     pub panics: Count,
+    /// Jobs at a time.
+    pub slots: Level,
+    /// Slots that are taken.
+    pub busy_slots: Level,
 }
 
-/// A number that only grows.
+/// Outcomes committed, by what they made of the job.
 #[derive(Debug, Default)]
-pub struct Count(AtomicU64);
+pub struct Outcomes {
+    /// It ended well.
+    pub succeeded: Count,
+    /// It failed for good.
+    pub failed: Count,
+    /// It failed, and is run again later.
+    pub retried: Count,
+    /// It took too long.
+    pub timed_out: Count,
+    /// Its supervisor, or an operator, did not want it any more.
+    pub cancelled: Count,
+    /// It could not be run, and waits for an operator.
+    pub trashed: Count,
+    /// It waits to be run again, for its claim was abandoned.
+    pub abandoned: Count,
+}
 
-impl Count {
-    /// The number.
+impl Outcomes {
+    /// Each with its name.
     #[must_use]
-    pub fn get(&self) -> u64 {
-        self.0.load(Ordering::Relaxed)
+    pub fn all(&self) -> [(&'static str, &Count); 7] {
+        [
+            ("succeeded", &self.succeeded),
+            ("failed", &self.failed),
+            ("retried", &self.retried),
+            ("timed_out", &self.timed_out),
+            ("cancelled", &self.cancelled),
+            ("trashed", &self.trashed),
+            ("abandoned", &self.abandoned),
+        ]
     }
 
-    pub(super) fn add_one(&self) {
-        self.0.fetch_add(1, Ordering::Relaxed);
+    /// An outcome brought a job to this state.
+    pub(super) fn count(&self, state: State) {
+        match state {
+            State::Succeeded => self.succeeded.add_one(),
+            State::Failed => self.failed.add_one(),
+            State::Scheduled => self.retried.add_one(),
+            State::TimedOut => self.timed_out.add_one(),
+            State::Cancelled => self.cancelled.add_one(),
+            State::Trashed => self.trashed.add_one(),
+            State::Ready => self.abandoned.add_one(),
+            State::Waiting | State::Claimed | State::Running | State::Held(_) => {}
+        }
     }
 }

@@ -212,6 +212,9 @@ impl Life {
             Step::Abandon => counters.abandoned.add_one(),
             _ => counters.settled.add_one(),
         }
+        if !matches!(step, Step::Start | Step::GiveBack) {
+            counters.outcomes.count(state);
+        }
         tracing::debug!(run = %self.key(), ?step, %state, "settled");
         Settled::Done(state)
     }

@@ -38,8 +38,9 @@ use crate::buffer::{Claims, Holder};
 use crate::job::policy::{BootClock, Clock};
 use crate::job::{JobSpec, Limits};
 use crate::runner::Runner;
+use crate::vitals::Pulse;
 
-pub use counters::Counters;
+pub use counters::{Counters, Outcomes};
 
 /// Reads a stored job; else a sentence that says what is wrong with it.
 pub type ReadJob = Arc<dyn Fn(&str) -> Result<JobSpec, String> + Send + Sync>;
@@ -65,6 +66,19 @@ pub struct Tools {
     pub draining: Arc<AtomicBool>,
     /// Written here: what happened.
     pub counters: Arc<Counters>,
+    /// Turned by the loop that claims.
+    pub pulse: Pulse,
+}
+
+/// What a conductor tells of itself.
+#[derive(Clone)]
+pub struct Vitals {
+    /// Of the loop that claims.
+    pub pulse: Pulse,
+    /// What happened.
+    pub counters: Arc<Counters>,
+    /// Whether there is a runner.
+    pub has_runner: Arc<dyn Fn() -> bool + Send + Sync>,
 }
 
 /// What the configuration says.

@@ -39,6 +39,7 @@ impl Life {
             match settled {
                 Settled::Done(_) => self.extend(sent).await,
                 Settled::Stale => {
+                    self.context.counters().lost.add_one();
                     self.bury().await;
                     return;
                 }
@@ -49,6 +50,7 @@ impl Life {
             Watched::Ended => self.conclude(true).await,
             Watched::Lost => {
                 self.context.counters().stale.add_one();
+                self.context.counters().lost.add_one();
                 tracing::warn!(run = %self.key(), "the claim is lost; its run ends");
                 self.bury().await;
             }
@@ -141,7 +143,11 @@ impl Life {
             words.push(Word::new(Step::Start, None));
         }
         words.push(word);
-        if self.settle(words).await != Settled::Left {
+        let settled = self.settle(words).await;
+        if !started && matches!(settled, Settled::Done(_)) {
+            self.context.counters().started.add_one();
+        }
+        if settled != Settled::Left {
             self.forget(failed).await;
         }
     }

@@ -17,6 +17,7 @@ use xmpp_parsers::jid::{FullJid, Jid};
 
 use crate::buffer::StoreUrl;
 use crate::error::{Kind, Report};
+use crate::http::Listen;
 use crate::xmpp::{Security, Server};
 use layers::Layers;
 
@@ -49,6 +50,8 @@ pub struct Config {
     pub conductor: Conductor,
     /// What runs them.
     pub runner: Runner,
+    /// Where health and metrics are.
+    pub http: Http,
     /// What is logged.
     pub log: Log,
 }
@@ -131,6 +134,15 @@ pub struct Buffer {
     pub pool: usize,
     /// Whether unfinished jobs of unknown owners are no reason to refuse to start.
     pub allow_orphans: bool,
+}
+
+/// `[http]`
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Http {
+    /// Where it listens.
+    #[serde(deserialize_with = "units::parsed")]
+    pub listen: Listen,
 }
 
 /// `[log]`

@@ -20,6 +20,7 @@ use crate::job::Limits;
 use crate::job::policy::Backoff;
 use crate::runner::Runner;
 use crate::runner::remote::{Link, RemoteRunner};
+use crate::vitals::Pulse;
 use crate::windmill;
 
 /// What a rescuer waits for beyond the grace that programs have: that the machine is busy.
@@ -43,6 +44,7 @@ pub(super) struct Conducting {
     gate: Arc<Gate>,
     draining: Arc<AtomicBool>,
     counters: Arc<Counters>,
+    pulse: Pulse,
     place: Place,
 }
 
@@ -88,8 +90,22 @@ impl Conducting {
             gate: gate.clone(),
             draining,
             counters: Arc::default(),
+            pulse: Pulse::new("conductor", pulse_limit(config)),
             place,
         }))
+    }
+
+    /// What it tells of itself.
+    pub(super) fn vitals(&self) -> conductor::Vitals {
+        let place = self.place.clone();
+        conductor::Vitals {
+            pulse: self.pulse.clone(),
+            counters: self.counters.clone(),
+            has_runner: Arc::new(move || match &place {
+                Place::Here(..) => true,
+                Place::There(link) => link.runner_now().is_some(),
+            }),
+        }
     }
 
     /// What fixJobs asks.
@@ -123,7 +139,7 @@ impl Conducting {
                 let runner = tokio::select! {
                     biased;
                     () = shutdown.cancelled() => return Ok(()),
-                    runner = link.runner() => runner,
+                    runner = self.pulse.while_waiting(link.runner()) => runner,
                 };
                 self.conduct_there(runner, &shutdown).await?;
             },
@@ -139,7 +155,7 @@ impl Conducting {
         let stop = shutdown.child_token();
         let Some(holder) = holder(runner.holder()) else {
             tracing::error!("the runner's name is too long to hold claims with; jobs wait");
-            runner.replaced().await;
+            self.pulse.while_waiting(runner.replaced()).await;
             return Ok(());
         };
         let mut conducting = pin!(self.conduct(Arc::new(runner.clone()), holder, stop.clone()));
@@ -155,7 +171,7 @@ impl Conducting {
             tracing::error!(%failure, "the runner does not take this store's jobs; they wait");
             tokio::select! {
                 () = shutdown.cancelled() => (),
-                () = sleep(REFUSED_AGAIN) => (),
+                () = self.pulse.while_waiting(sleep(REFUSED_AGAIN)) => (),
             }
         }
         Ok(())
@@ -177,6 +193,7 @@ impl Conducting {
             bell: self.gate.bell(),
             draining: self.draining.clone(),
             counters: self.counters.clone(),
+            pulse: self.pulse.clone(),
         };
         match conductor::run(tools, settings(&self.config, holder), shutdown).await {
             Ok(()) => Ok(Ended::InOrder),
@@ -217,6 +234,11 @@ fn refused(failure: conductor::Failure) -> Report {
 /// A bug of ours: the daemon ends, and whoever started it starts it again.
 pub(super) fn broken(error: impl std::error::Error) -> Report {
     Report::new(Kind::Bug, "jobs are run no more").because(error)
+}
+
+/// One turn of the loop may wait for the runner and, after it, for the store.
+fn pulse_limit(config: &Config) -> Duration {
+    RUNNER_LIMIT + config.buffer.timeout * 8
 }
 
 fn settings(config: &Config, holder: Holder) -> Settings {

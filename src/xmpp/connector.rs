@@ -20,7 +20,7 @@ use tokio_xmpp::xmlstream::{
 use xmpp_parsers::stream_features::StreamFeatures;
 use xmpp_parsers::{ns, starttls};
 
-use super::guard::{GuardLimits, GuardReport, Guarded};
+use super::guard::{GuardLimits, GuardReport, Guarded, Trips};
 use super::login;
 use super::settings::{Security, Server, Settings};
 use super::wire::{ConnectError, Wire, broken, next_element, unexpected};
@@ -38,20 +38,31 @@ pub struct Established {
 #[derive(Clone, Debug)]
 pub struct Connector {
     settings: Arc<Settings>,
+    trips: Arc<Trips>,
 }
 
 impl Connector {
     /// One for these settings; opens nothing yet.
     #[must_use]
     pub fn new(settings: Arc<Settings>) -> Self {
-        Self { settings }
+        Self {
+            settings,
+            trips: Arc::default(),
+        }
+    }
+
+    /// The same; what its guards cut short is counted here.
+    #[must_use]
+    pub fn counting_in(mut self, trips: Arc<Trips>) -> Self {
+        self.trips = trips;
+        self
     }
 
     /// One try: a stream that is logged in and not yet bound.
     pub async fn open(&self) -> Result<Established, ConnectError> {
         let tcp = self.reach().await?;
         let limits = &self.settings.limits;
-        let report = GuardReport::default();
+        let report = GuardReport::counting_in(self.trips.clone());
         let (wire, exporter): (Wire, _) = match self.settings.security {
             Security::Plaintext => (Box::new(self.guarded(tcp, &report)), None),
             Security::DirectTls => self.secure(tcp, &report).await?,
@@ -127,7 +138,7 @@ impl Connector {
 
     async fn ask_for_tls(&self, tcp: TcpStream) -> Result<TcpStream, ConnectError> {
         let stream = initiate_stream(
-            self.guarded(tcp, &GuardReport::default()),
+            self.guarded(tcp, &GuardReport::counting_in(self.trips.clone())),
             ns::JABBER_CLIENT,
             self.header(),
             self.timeouts(),

@@ -16,7 +16,7 @@ mod tag;
 mod tests;
 
 use lexer::State;
-pub use report::{GuardReport, StreamError};
+pub use report::{GuardReport, StreamError, Trips};
 pub use stream::{Guarded, Unread};
 
 /// The namespace of the marker `<cut limit='…'/>` in a stanza that was cut short.
@@ -67,6 +67,19 @@ pub enum Limit {
     Stanza,
     /// A comment, processing instruction or declaration: not allowed in XMPP, fatal to the parser.
     Markup,
+}
+
+impl Limit {
+    /// All of them.
+    pub const ALL: [Self; 7] = [
+        Self::Depth,
+        Self::Attribute,
+        Self::Name,
+        Self::Tag,
+        Self::Elements,
+        Self::Stanza,
+        Self::Markup,
+    ];
 }
 
 /// The filter itself: bytes in, bytes out, no I/O. One for each connection; it notices by itself

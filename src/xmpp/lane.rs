@@ -19,6 +19,7 @@ use crate::windmill::{CallKind, Reply, Request, peek_id, peek_kind};
 
 use super::carrier::Letter;
 use super::parcel::Parcel;
+use super::vitals::{Vitals, call_name, outcome_name};
 
 /// A document of more bytes is read on a thread of its own, for it takes milliseconds.
 const LARGE_BYTES: usize = 64 * 1024;
@@ -42,6 +43,7 @@ type Read = (Arc<Work>, Result<Request, Reply>);
 /// The queues of all owners.
 pub(super) struct Lanes {
     bridge: Arc<Bridge>,
+    vitals: Arc<Vitals>,
     /// Emptied at shutdown: then every new request is told that we are busy.
     by_owner: HashMap<Owner, Lane>,
     /// End by themselves when the lanes are gone and what was in them is answered.
@@ -80,6 +82,7 @@ impl Lanes {
         owners: impl IntoIterator<Item = Owner>,
         queue: usize,
         bridge: &Arc<Bridge>,
+        vitals: &Arc<Vitals>,
         replies: &mpsc::Sender<Parcel>,
     ) -> Self {
         let mut tasks = JoinSet::new();
@@ -87,10 +90,11 @@ impl Lanes {
         for owner in owners {
             by_owner
                 .entry(owner)
-                .or_insert_with(|| Lane::start(queue, bridge, replies, &mut tasks));
+                .or_insert_with(|| Lane::start(queue, bridge, vitals, replies, &mut tasks));
         }
         Self {
             bridge: bridge.clone(),
+            vitals: vitals.clone(),
             by_owner,
             tasks,
         }
@@ -104,7 +108,15 @@ impl Lanes {
         };
         let reply = self.bridge.busy(work.letter.document(), &work.origin);
         let _in_span = work.span.enter();
-        finish(&self.bridge, &work, &reply)
+        finish(&self.bridge, &self.vitals, &work, &reply)
+    }
+
+    /// How many requests of each owner wait.
+    pub(super) fn waiting(&self) -> Vec<(Owner, usize)> {
+        let lanes = self.by_owner.iter();
+        lanes
+            .map(|(owner, lane)| (owner.clone(), lane.waiting()))
+            .collect()
     }
 
     /// Waits for a queue to break down, which none ever should.
@@ -129,6 +141,7 @@ impl Lane {
     fn start(
         queue: usize,
         bridge: &Arc<Bridge>,
+        vitals: &Arc<Vitals>,
         replies: &mpsc::Sender<Parcel>,
         tasks: &mut JoinSet<()>,
     ) -> Self {
@@ -136,13 +149,21 @@ impl Lane {
             let (sender, waiting) = mpsc::channel(queue.max(1));
             let (reader, read) = mpsc::channel(READ_AHEAD);
             tasks.spawn(read_all(waiting, reader, bridge.clone()));
-            tasks.spawn(answer_all(read, replies.clone(), bridge.clone()));
+            let answer = answer_all(read, replies.clone(), bridge.clone(), vitals.clone());
+            tasks.spawn(answer);
             sender
         };
         Self {
             ordered: stages(),
             express: stages(),
         }
+    }
+
+    fn waiting(&self) -> usize {
+        let queues = [&self.ordered, &self.express].into_iter();
+        queues
+            .map(|queue| queue.max_capacity() - queue.capacity())
+            .sum()
     }
 
     /// Gives the request back when there is no room for it.
@@ -198,6 +219,7 @@ async fn answer_all(
     mut read: mpsc::Receiver<Read>,
     replies: mpsc::Sender<Parcel>,
     bridge: Arc<Bridge>,
+    vitals: Arc<Vitals>,
 ) {
     while let Some((work, request)) = read.recv().await {
         let answered = async {
@@ -205,7 +227,7 @@ async fn answer_all(
                 Ok(request) => answer_one(&bridge, &work, request).await,
                 Err(reply) => reply,
             };
-            finish(&bridge, &work, &reply)
+            finish(&bridge, &vitals, &work, &reply)
         };
         if let Some(parcel) = answered.instrument(work.span.clone()).await
             && replies.send(parcel).await.is_err()
@@ -224,19 +246,14 @@ async fn answer_one(bridge: &Bridge, work: &Work, request: Request) -> Reply {
         .unwrap_or_else(|_| bridge.fault(Some(call), id, incident("answering it panicked")))
 }
 
-/// Logs a request's end; the stanza that tells its sender, if it is to be told.
-fn finish(bridge: &Bridge, work: &Work, reply: &Reply) -> Option<Parcel> {
+/// Logs and counts a request's end; the stanza that tells its sender, if it is to be told.
+fn finish(bridge: &Bridge, vitals: &Vitals, work: &Work, reply: &Reply) -> Option<Parcel> {
     let span = &work.span;
-    span.record("call", reply.call.map_or("unknown", CallKind::name));
+    span.record("call", call_name(reply));
     span.record("id", reply.in_reply_to.as_deref().unwrap_or_default());
-    span.record(
-        "outcome",
-        reply
-            .content
-            .as_ref()
-            .map_or_else(|fault| fault.code.name(), |_| "answered"),
-    );
+    span.record("outcome", outcome_name(reply));
     let taken = work.origin.arrived.elapsed();
+    vitals.calls.count(reply, taken);
     span.record(
         "duration_ms",
         u64::try_from(taken.as_millis()).unwrap_or(u64::MAX),

@@ -27,6 +27,7 @@ use super::parcel::{Parcel, Perishables};
 use super::redial::Redial;
 use super::settings::Settings;
 use super::unasked::{Mouthpiece, Unasked};
+use super::vitals::Vitals;
 use super::wire::ConnectError;
 use super::wish::{self, Wish, Wishes};
 use waits::{arrival, until, written};
@@ -75,6 +76,7 @@ struct Call {
 /// The line to the server.
 pub(super) struct Link {
     settings: Arc<Settings>,
+    vitals: Arc<Vitals>,
     connector: Connector,
     redial: Redial,
     /// How long to wait before the next try.
@@ -104,11 +106,13 @@ impl Link {
     pub(super) fn new(
         settings: Arc<Settings>,
         outgoing: mpsc::Receiver<Parcel>,
+        vitals: Arc<Vitals>,
     ) -> (Self, Mouthpiece) {
         let (unasked, mouthpiece) = Unasked::new();
         let (stream, wishes) = Wishes::of_new_stream(QUEUE_DEPTH);
         let link = Self {
-            connector: Connector::new(settings.clone()),
+            connector: Connector::new(settings.clone()).counting_in(vitals.trips.clone()),
+            vitals,
             redial: Redial::new(settings.limits),
             settings,
             wait: Duration::ZERO,
@@ -227,12 +231,14 @@ impl Link {
             });
         }
         tracing::info!(jid = %bound, "online");
+        self.vitals.went_online();
         self.state = State::Up;
         Ok(())
     }
 
     fn on_resumed(&mut self) {
         tracing::info!("online again, the session goes on");
+        self.vitals.went_online();
         self.expect_life();
         let server = BareJid::from_parts(None, self.settings.jid.domain());
         self.send(Iq::from_get(PROBE_ID, Ping).with_to(server.into()));
@@ -309,6 +315,7 @@ impl Link {
     fn hang_up(&mut self) -> Result<(), DoorError> {
         let bound = !matches!(self.state, State::Binding(_));
         self.state = State::Down;
+        self.vitals.went_offline();
         let Some(Call { since, report, .. }) = self.call.take() else {
             return Ok(());
         };

@@ -18,6 +18,7 @@ mod srv;
 mod teller;
 mod tls;
 mod unasked;
+mod vitals;
 mod wire;
 mod wish;
 
@@ -29,19 +30,22 @@ use crate::bridge::Bridge;
 
 pub use connector::{Connector, Established};
 pub use settings::{InvalidServer, Security, Server, Settings, Supervisor, TimeLimits};
+pub use vitals::{Call, Calls, Vitals};
 pub use wire::ConnectError;
 
 /// Keeps the door open until `shutdown`, then answers what is in hand and closes it. An error
-/// closes it by itself.
+/// closes it by itself. How it goes is written to `vitals`.
 ///
 /// At log level trace tokio-xmpp prints passwords and payloads: whoever sets up logging caps its
 /// target `tokio_xmpp` at info.
 pub async fn run(
     settings: Settings,
     bridge: Arc<Bridge>,
+    vitals: Arc<Vitals>,
     shutdown: CancellationToken,
 ) -> Result<(), DoorError> {
-    session::Session::new(settings, bridge).run(shutdown).await
+    let session = session::Session::new(settings, bridge, vitals);
+    session.run(shutdown).await
 }
 
 /// Connects and logs in once, and leaves again: whether the configuration is right.

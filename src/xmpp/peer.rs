@@ -79,7 +79,7 @@ impl Peer {
     ) -> Result<Self, PeerError> {
         let settings = Arc::new(settings);
         let (outgoing, stanzas) = mpsc::channel(OPEN_QUESTIONS);
-        let (mut link, _) = Link::new(settings.clone(), stanzas);
+        let (mut link, _) = Link::new(settings.clone(), stanzas, Arc::default());
         match timeout(limit, online(&mut link)).await {
             Ok(online) => online?,
             Err(_) => return Err(why_offline(&settings, limit).await),

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
-use tokio::time::{Duration, Instant, sleep};
+use tokio::time::{Duration, Instant, Interval, MissedTickBehavior, interval, sleep};
 use tokio_util::sync::CancellationToken;
 use tokio_xmpp::Stanza;
 use xmpp_parsers::iq::Iq;
@@ -23,6 +23,7 @@ use super::queries;
 use super::roster::{Roster, Strangers};
 use super::settings::Settings;
 use super::teller;
+use super::vitals::Vitals;
 
 /// Answers that wait for the line, of all lanes together.
 const REPLIES: usize = 16;
@@ -30,6 +31,9 @@ const REPLIES: usize = 16;
 /// At the end, nothing came in for so long: what the stream has acknowledged to the server and not
 /// handed over yet would be lost without a word.
 const QUIET: Duration = Duration::from_millis(100);
+
+/// The loop turns at least so often.
+const TURN_EVERY: Duration = Duration::from_secs(1);
 
 /// Everything about our presence on the server.
 pub(super) struct Session {
@@ -41,21 +45,26 @@ pub(super) struct Session {
     tellers: JoinSet<()>,
     roster: Roster,
     strangers: Strangers,
+    /// Make the loop turn where nothing comes in.
+    ticks: Interval,
+    vitals: Arc<Vitals>,
 }
 
 impl Session {
     /// One that is not online yet.
-    pub(super) fn new(settings: Settings, bridge: Arc<Bridge>) -> Self {
+    pub(super) fn new(settings: Settings, bridge: Arc<Bridge>, vitals: Arc<Vitals>) -> Self {
         let settings = Arc::new(settings);
         let (replies, outgoing) = mpsc::channel(REPLIES);
         let owners = settings.supervisors.iter().map(|peer| peer.owner.clone());
-        let (link, mouthpiece) = Link::new(settings.clone(), outgoing);
+        let (link, mouthpiece) = Link::new(settings.clone(), outgoing, vitals.clone());
         Self {
             tellers: teller::start(&settings, &bridge, &mouthpiece),
             link,
-            lanes: Lanes::start(owners, settings.queue, &bridge, &replies),
+            lanes: Lanes::start(owners, settings.queue, &bridge, &vitals, &replies),
             roster: Roster::new(settings.supervisors.clone()),
             strangers: Strangers::default(),
+            ticks: ticks(),
+            vitals,
             bridge,
             settings,
         }
@@ -64,7 +73,9 @@ impl Session {
     /// Serves until told to stop, then answers what is in hand.
     pub(super) async fn run(mut self, shutdown: CancellationToken) -> Result<(), DoorError> {
         loop {
+            self.vitals.pulse.turn();
             tokio::select! {
+                _ = self.ticks.tick() => self.vitals.set_queues(self.lanes.waiting()),
                 event = self.link.next() => match event {
                     Ok(event) => self.on_event(event),
                     Err(error) => {
@@ -93,7 +104,9 @@ impl Session {
         tokio::pin!(limit);
         let mut in_hand = true;
         loop {
+            self.vitals.pulse.turn();
             tokio::select! {
+                _ = self.ticks.tick() => self.vitals.set_queues(self.lanes.waiting()),
                 event = self.link.next() => match event {
                     Ok(event) => self.on_event(event),
                     Err(_) => break,
@@ -195,8 +208,15 @@ impl Session {
         let from = from?;
         let owner = self.roster.find(from).map(|peer| peer.owner.clone());
         if owner.is_none() {
+            self.vitals.strangers.add_one();
             self.strangers.note(from);
         }
         owner
     }
+}
+
+fn ticks() -> Interval {
+    let mut ticks = interval(TURN_EVERY);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    ticks
 }

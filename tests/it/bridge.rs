@@ -8,8 +8,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use gristmill::bridge::{Bridge, Origin, ReplyRoom, Settings};
 use gristmill::buffer::{
-    self, BufferError, Dossier, KeptJob, Kill, KnownJob, ListFilter, Lookup, NewJob, Options,
-    StoreRequest, StoreUrl, Stored, TaskBuffer,
+    self, BufferError, Census, Dossier, KeptJob, Kill, KnownJob, ListFilter, Lookup, NewJob,
+    Options, StoreRequest, StoreUrl, Stored, TaskBuffer,
 };
 use gristmill::job::policy::Clock;
 use gristmill::job::{
@@ -641,6 +641,10 @@ impl TaskBuffer for Faulty {
 
     async fn unfinished_owners(&self) -> Result<Vec<(Owner, u64)>, BufferError> {
         self.store.unfinished_owners().await
+    }
+
+    async fn census(&self) -> Result<Census, BufferError> {
+        self.store.census().await
     }
 
     async fn ping(&self) -> Result<(), BufferError> {

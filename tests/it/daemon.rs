@@ -26,7 +26,8 @@ fn site(owner: &str) -> TempDir {
         "[xmpp]\njid = \"executor@localhost/panda\"\nserver = \"127.0.0.1:1\"\n\
          password_file = \"{}\"\n\
          [[supervisor]]\njid = \"supervisor@localhost\"\nowner = \"{owner}\"\n\
-         [buffer]\nurl = \"sqlite:{}\"\n[conductor]\nenabled = false\n",
+         [buffer]\nurl = \"sqlite:{}\"\n[conductor]\nenabled = false\n\
+         [http]\nlisten = \"\"\n",
         password.display(),
         store(path).display()
     );

@@ -33,6 +33,7 @@ mod rig;
 mod rig_mariadb;
 mod rig_xmpp;
 mod runner;
+mod service;
 mod tidy;
 mod tidy_tracked;
 mod truth;

@@ -10,17 +10,19 @@ const MAX_LINES: usize = 400;
 /// Which rooms a room may import; what is not listed may import nothing of ours.
 const ARROWS: &[(&str, &[&str])] = &[
     ("job", &[]),
+    ("vitals", &[]),
     ("windmill", &["job"]),
     ("runner", &["job"]),
-    ("buffer", &["job"]),
-    ("conductor", &["buffer", "job", "runner"]),
+    ("buffer", &["job", "vitals"]),
+    ("conductor", &["buffer", "job", "runner", "vitals"]),
     ("bridge", &["job", "windmill", "buffer"]),
-    ("xmpp", &["bridge", "job", "windmill"]),
+    ("xmpp", &["bridge", "job", "vitals", "windmill"]),
+    ("http", &["buffer", "conductor", "job", "vitals", "xmpp"]),
     ("error", &[]),
     (
         "config",
         &[
-            "bridge", "buffer", "error", "job", "runner", "windmill", "xmpp",
+            "bridge", "buffer", "error", "http", "job", "runner", "windmill", "xmpp",
         ],
     ),
     (
@@ -31,8 +33,10 @@ const ARROWS: &[(&str, &[&str])] = &[
             "conductor",
             "config",
             "error",
+            "http",
             "job",
             "runner",
+            "vitals",
             "windmill",
             "xmpp",
         ],

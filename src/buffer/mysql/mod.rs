@@ -31,7 +31,7 @@ use mysql_async::Pool;
 use tokio::sync::Mutex;
 
 use super::{
-    BufferError, Dossier, KeptJob, Kill, KnownJob, ListFilter, Lookup, MysqlUrl, OpenError,
+    BufferError, Census, Dossier, KeptJob, Kill, KnownJob, ListFilter, Lookup, MysqlUrl, OpenError,
     Options, StoreRequest, Stored, TaskBuffer,
 };
 use crate::job::{Attempt, JobId, JobKey, Owner, Record, RecordId, State};
@@ -241,6 +241,13 @@ impl TaskBuffer for MysqlBuffer {
     async fn unfinished_owners(&self) -> Result<Vec<(Owner, u64)>, BufferError> {
         let mut conn = self.server.take(&self.pool).await?;
         operator::unfinished_owners(&mut conn).await
+    }
+
+    async fn census(&self) -> Result<Census, BufferError> {
+        let mut conn = self.server.take(&self.pool).await?;
+        operator::census(&mut conn)
+            .await
+            .map_err(|why| connect::error(&why))
     }
 
     async fn ping(&self) -> Result<(), BufferError> {

@@ -7,8 +7,9 @@ use mysql_async::{Conn, Params, Result, Row, Value};
 use super::columns::record_row;
 use super::connect::error;
 use super::statement::read;
+use crate::buffer::census::{COUNT_BY_STATE, OLDEST_READY};
 use crate::buffer::row;
-use crate::buffer::{BufferError, Dossier, ListFilter, Lookup};
+use crate::buffer::{BufferError, Census, Dossier, ListFilter, Lookup};
 use crate::job::{Event, JobId, Owner, Record, RecordId};
 
 pub(super) async fn list(conn: &mut Conn, filter: &ListFilter) -> Result<Vec<Record>> {
@@ -106,6 +107,14 @@ pub(super) async fn unfinished_owners(
     let rows = rows.map_err(|why| error(&why))?;
     let counts = rows.into_iter().map(read);
     row::owners(counts.collect::<Result<_>>().map_err(|why| error(&why))?)
+}
+
+pub(super) async fn census(conn: &mut Conn) -> Result<Census> {
+    let counts: Vec<Row> = conn.query(COUNT_BY_STATE).await?;
+    let counts = counts.into_iter().map(read).collect::<Result<_>>()?;
+    let oldest: Option<Row> = conn.query_first(OLDEST_READY).await?;
+    let oldest = oldest.map(read).transpose()?;
+    Ok(Census::new(counts, oldest.and_then(|(oldest,)| oldest)))
 }
 
 pub(super) async fn ping(conn: &mut Conn) -> Result<()> {

@@ -18,7 +18,7 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 
 use super::{
-    BufferError, Dossier, KeptJob, Kill, KnownJob, ListFilter, Lookup, OpenError, Options,
+    BufferError, Census, Dossier, KeptJob, Kill, KnownJob, ListFilter, Lookup, OpenError, Options,
     StoreRequest, Stored, TaskBuffer,
 };
 use crate::job::{Attempt, JobId, JobKey, Owner, Record, RecordId, State};
@@ -160,6 +160,10 @@ impl TaskBuffer for SqliteBuffer {
 
     async fn unfinished_owners(&self) -> Result<Vec<(Owner, u64)>, BufferError> {
         self.readers.ask(operator::unfinished_owners).await
+    }
+
+    async fn census(&self) -> Result<Census, BufferError> {
+        self.readers.ask(operator::census).await
     }
 
     async fn ping(&self) -> Result<(), BufferError> {

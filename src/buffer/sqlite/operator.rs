@@ -4,8 +4,9 @@ use rusqlite::{Connection, OptionalExtension, params};
 
 use super::error;
 use super::lookup::record_row;
+use crate::buffer::census::{COUNT_BY_STATE, OLDEST_READY};
 use crate::buffer::row;
-use crate::buffer::{BufferError, Dossier, ListFilter, Lookup};
+use crate::buffer::{BufferError, Census, Dossier, ListFilter, Lookup};
 use crate::job::{Event, Owner, Record, RecordId};
 
 pub(super) fn list(
@@ -81,6 +82,21 @@ pub(super) fn unfinished_owners(connection: &Connection) -> Result<Vec<(Owner, u
         counts.collect::<rusqlite::Result<Vec<(String, i64)>>>()
     };
     row::owners(count().map_err(|why| error(&why))?)
+}
+
+pub(super) fn census(connection: &Connection) -> Result<Census, BufferError> {
+    let count = || {
+        let mut by_state = connection.prepare_cached(COUNT_BY_STATE)?;
+        let counts = by_state.query_map([], |row| {
+            Ok((row.get_ref(0)?.as_bytes()?.to_vec(), row.get(1)?))
+        })?;
+        let counts = counts.collect::<rusqlite::Result<Vec<_>>>()?;
+        let oldest = connection
+            .prepare_cached(OLDEST_READY)?
+            .query_row([], |row| row.get(0))?;
+        Ok(Census::new(counts, oldest))
+    };
+    count().map_err(|why: rusqlite::Error| error(&why))
 }
 
 pub(super) fn ping(connection: &Connection) -> Result<(), BufferError> {

@@ -225,6 +225,7 @@ fn configure(
         ("runner.process.grace", "1s".to_owned()),
         ("runner.process.keep_work", "never".to_owned()),
         ("conductor.slots", "0".to_owned()),
+        ("http.listen", String::new()),
         ("conductor.retry_after", "500ms".to_owned()),
     ];
     let loaded = config::load(&Sources {

@@ -16,6 +16,7 @@ use super::store::{StoreLine, operate};
 use super::world::{self, Clocks};
 use crate::conductor::{Failure, Settings, Tools, run};
 use crate::job::{Action, RecordId};
+use crate::vitals::Pulse;
 
 /// A machine with its daemon, which may be gone, or frozen.
 pub struct Host {
@@ -74,6 +75,7 @@ impl Host {
             bell: scenario.bell.clone(),
             draining: Arc::default(),
             counters: scenario.counters.clone(),
+            pulse: Pulse::new("conductor", Duration::MAX),
         };
         let (shutdown, freezer) = (CancellationToken::new(), Arc::<Freezer>::default());
         let conducting = run(tools, self.settings.clone(), shutdown.clone());

@@ -107,6 +107,11 @@ fn simulation_leads_everywhere() {
             store_away,
             runner_away,
             panics,
+            // Leases see to it that no run lives when its claim is lost.
+            lost: _,
+            outcomes: _,
+            slots: _,
+            busy_slots: _,
         } = &*counters;
         let counts = [
             claimed,

@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::Limit;
+use crate::vitals::Count;
 
 /// A handle that the guards of a session and the session share.
 #[derive(Clone, Debug, Default)]
@@ -13,7 +14,28 @@ pub struct GuardReport(Arc<Shared>);
 struct Shared {
     received: AtomicU64,
     cuts: AtomicU64,
+    /// Of all connections.
+    trips: Arc<Trips>,
     stream_error: Mutex<Option<StreamError>>,
+}
+
+/// Stanzas that were cut short, on all connections, by the limit that they broke.
+#[derive(Debug, Default)]
+pub struct Trips([Count; Limit::ALL.len()]);
+
+impl Trips {
+    /// Each limit's name and count.
+    pub fn iter(&self) -> impl Iterator<Item = (&'static str, u64)> {
+        let counts = Limit::ALL.into_iter().zip(&self.0);
+        counts.map(|(limit, count)| (limit.name(), count.get()))
+    }
+
+    fn add_one(&self, limit: Limit) {
+        let mut counts = Limit::ALL.into_iter().zip(&self.0);
+        if let Some((_, count)) = counts.find(|(known, _)| *known == limit) {
+            count.add_one();
+        }
+    }
 }
 
 /// The server's last words before it closes a stream.
@@ -26,6 +48,15 @@ pub struct StreamError {
 }
 
 impl GuardReport {
+    /// Of one connection; counts in `trips`, too.
+    #[must_use]
+    pub fn counting_in(trips: Arc<Trips>) -> Self {
+        Self(Arc::new(Shared {
+            trips,
+            ..Shared::default()
+        }))
+    }
+
     /// How many bytes came in: a sign of life, also where they make no stanza.
     #[must_use]
     pub fn received(&self) -> u64 {
@@ -50,6 +81,7 @@ impl GuardReport {
     }
 
     pub(super) fn cut(&self, limit: Limit) {
+        self.0.trips.add_one(limit);
         let cuts = self.0.cuts.fetch_add(1, Ordering::Relaxed) + 1;
         // Anybody can send such stanzas; the log must not fill with them.
         if cuts.is_power_of_two() {

@@ -6,9 +6,9 @@ use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use gristmill::buffer::{
-    self, AdvanceRequest, Advanced, AnsweredWord, BufferError, ClaimRequest, Claimed, Claims,
-    Dossier, Gate, Holder, KeptJob, Kill, KnownJob, Lease, ListFilter, Lookup, Notice, Notices,
-    OpenError, Orders, ProgressReport, Renewed, Store, StoreRequest, Stored, TakeNotices,
+    self, AdvanceRequest, Advanced, AnsweredWord, BufferError, Census, ClaimRequest, Claimed,
+    Claims, Dossier, Gate, Holder, KeptJob, Kill, KnownJob, Lease, ListFilter, Lookup, Notice,
+    Notices, OpenError, Orders, ProgressReport, Renewed, Store, StoreRequest, Stored, TakeNotices,
     TaskBuffer,
 };
 use gristmill::job::{Attempt, JobId, JobKey, Owner, Record, RecordId, State, StoreId, Token};
@@ -208,6 +208,10 @@ impl TaskBuffer for Paused {
 
     async fn unfinished_owners(&self) -> Result<Vec<(Owner, u64)>, BufferError> {
         self.inner.unfinished_owners().await
+    }
+
+    async fn census(&self) -> Result<Census, BufferError> {
+        self.inner.census().await
     }
 
     async fn ping(&self) -> Result<(), BufferError> {

@@ -107,6 +107,38 @@ pub async fn a_dossier_has_everything(subject: &Subject) {
     );
 }
 
+pub async fn jobs_are_counted_by_state(subject: &Subject) {
+    let buffer = &*subject.buffer;
+    let empty = buffer.census().await.unwrap();
+    assert!(empty.jobs.values().all(|count| *count == 0));
+    assert_eq!((empty.unreadable, empty.oldest_ready), (0, None));
+    for state in State::ALL {
+        assert!(empty.jobs.contains_key(state.name()));
+    }
+
+    let mut late = request("a", vec![job("1"), job("2")]);
+    late.now = at(NOW + 60);
+    buffer.store(late).await.unwrap();
+    let mut done = job("3");
+    done.state = State::Succeeded;
+    let ids = store_new(buffer, "b", vec![job("1"), job("2"), done, job("4")]).await;
+    buffer
+        .kill(&owner("b"), &[(job_id("2"), ids[1])], at(NOW))
+        .await
+        .unwrap();
+    let census = buffer.census().await.unwrap();
+    assert_eq!(census.count(&["ready"]), 4);
+    assert_eq!(census.count(&["succeeded", "cancelled"]), 2);
+    assert_eq!(census.jobs.values().sum::<u64>(), 6);
+    assert_eq!(census.oldest_ready, Some(at(NOW)));
+
+    let bogus = "UPDATE jobs SET state = 'bogus' WHERE owner = 'b' AND job_id IN ('1', '4')";
+    subject.place.sql(bogus);
+    let census = buffer.census().await.unwrap();
+    assert_eq!((census.unreadable, census.count(&["ready"])), (2, 2));
+    assert_eq!(census.oldest_ready, Some(at(NOW + 60)));
+}
+
 pub async fn unfinished_owners_are_counted(subject: &Subject) {
     let buffer = &*subject.buffer;
     assert_eq!(buffer.unfinished_owners().await.unwrap(), []);

@@ -16,6 +16,7 @@ use gristmill::daemon::SystemClock;
 use gristmill::job::policy::Backoff;
 use gristmill::job::{Attempt, JobId, JobSpec, Limits, Owner, Record, RecordId, State};
 use gristmill::runner::process::{self, KeepWork, ProcessRunner};
+use gristmill::vitals::Pulse;
 use gristmill::windmill;
 use jiff::Timestamp;
 use tempfile::TempDir;
@@ -111,6 +112,7 @@ impl Stage {
             bell: self.bell.clone(),
             draining: self.draining.clone(),
             counters: self.counters.clone(),
+            pulse: Pulse::new("conductor", PATIENCE),
         };
         let shutdown = CancellationToken::new();
         let conducting = conductor::run(tools, settings, shutdown.clone());

@@ -75,7 +75,7 @@ impl Gristmill {
              [conductor]\nenabled = false\n\n\
              [runner]\nsocket = \"{folder}/run/runner.sock\"\n\n\
              [runner.process]\ntransformations = [\"{folder}/transformations\"]\n\
-             work_dir = \"{folder}/work\"\n",
+             work_dir = \"{folder}/work\"\n\n[http]\nlisten = \"unix:{folder}/http.sock\"\n",
             folder = path.display(),
             address = server.address(),
             ca = server.ca_file().display(),
@@ -126,6 +126,11 @@ impl Gristmill {
     /// Where everything of it is.
     pub fn folder(&self) -> &Path {
         self.folder.path()
+    }
+
+    /// Where it tells of its health.
+    pub fn http_socket(&self) -> PathBuf {
+        self.folder.path().join("http.sock")
     }
 
     /// Its process ID.

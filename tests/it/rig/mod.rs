@@ -8,6 +8,7 @@ pub mod documents;
 pub mod ejabberd;
 pub mod folder;
 pub mod gristmill;
+pub mod http;
 pub mod mariadb;
 pub mod pki;
 pub mod ports;

@@ -79,7 +79,12 @@ impl Door {
         };
         let bridge = Arc::new(Bridge::new(store, Arc::new(WallClock), bridge));
         let shutdown = CancellationToken::new();
-        let task = tokio::spawn(xmpp::run(settings, bridge, shutdown.clone()));
+        let task = tokio::spawn(xmpp::run(
+            settings,
+            bridge,
+            Arc::default(),
+            shutdown.clone(),
+        ));
         Self {
             shutdown,
             task: Some(task),

@@ -2,8 +2,8 @@
 
 use async_trait::async_trait;
 use gristmill::buffer::{
-    BufferError, Dossier, KeptJob, Kill, KnownJob, ListFilter, Lookup, StoreRequest, Stored,
-    TaskBuffer,
+    BufferError, Census, Dossier, KeptJob, Kill, KnownJob, ListFilter, Lookup, StoreRequest,
+    Stored, TaskBuffer,
 };
 use gristmill::job::{Attempt, JobId, JobKey, Owner, Record, RecordId, State};
 use jiff::Timestamp;
@@ -107,6 +107,10 @@ impl TaskBuffer for GatedStore {
 
     async fn unfinished_owners(&self) -> Result<Vec<(Owner, u64)>, BufferError> {
         Ok(Vec::new())
+    }
+
+    async fn census(&self) -> Result<Census, BufferError> {
+        unreachable!("nobody counts here")
     }
 
     async fn ping(&self) -> Result<(), BufferError> {

@@ -1,0 +1,70 @@
+//! What the gate tells of the store behind it.
+
+use std::time::Duration;
+
+use super::BufferError;
+use crate::vitals::{Count, Pulse, Times};
+
+/// The store is looked after at least so often.
+const LIMIT: Duration = Duration::from_secs(30);
+
+/// What the gate tells of the store behind it.
+#[derive(Debug)]
+pub struct Vitals {
+    /// Of the loop that looks after the store.
+    pub pulse: Pulse,
+    /// How long questions took, also those that failed.
+    pub times: Times,
+    /// Questions that failed.
+    pub errors: Errors,
+}
+
+/// Questions that failed, by why.
+#[derive(Debug, Default)]
+pub struct Errors {
+    /// No answer in time.
+    pub late: Count,
+    /// See [`BufferError::Unreachable`]
+    pub unreachable: Count,
+    /// See [`BufferError::Conflict`]
+    pub conflict: Count,
+    /// See [`BufferError::Full`]
+    pub full: Count,
+    /// See [`BufferError::Corrupt`]
+    pub corrupt: Count,
+}
+
+impl Default for Vitals {
+    fn default() -> Self {
+        Self {
+            pulse: Pulse::new("housekeeping", LIMIT),
+            times: Times::default(),
+            errors: Errors::default(),
+        }
+    }
+}
+
+impl Errors {
+    /// Each with its name.
+    #[must_use]
+    pub fn all(&self) -> [(&'static str, &Count); 5] {
+        [
+            ("late", &self.late),
+            ("unreachable", &self.unreachable),
+            ("conflict", &self.conflict),
+            ("full", &self.full),
+            ("corrupt", &self.corrupt),
+        ]
+    }
+
+    /// That a request came too late is no failure of the store.
+    pub(super) fn count(&self, error: &BufferError) {
+        match error {
+            BufferError::Unreachable(_) => self.unreachable.add_one(),
+            BufferError::Conflict(_) => self.conflict.add_one(),
+            BufferError::Full(_) => self.full.add_one(),
+            BufferError::Corrupt(_) => self.corrupt.add_one(),
+            BufferError::Stale => {}
+        }
+    }
+}

@@ -1,0 +1,110 @@
+//! All that is told of the daemon.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use jiff::Timestamp;
+use tokio_util::sync::CancellationToken;
+
+use super::census::CensusTaker;
+use crate::buffer::{Census, Gate};
+use crate::conductor;
+use crate::job::policy::Clock;
+use crate::vitals::Pulse;
+use crate::xmpp;
+
+/// All that is told of the daemon.
+pub struct House {
+    /// Of each of its loops.
+    pub pulses: Vec<Pulse>,
+    /// The door to supervisors.
+    pub door: Arc<xmpp::Vitals>,
+    /// The store.
+    pub store: Arc<Gate>,
+    /// The conductor's, where jobs are run.
+    pub conductor: Option<conductor::Vitals>,
+    /// Whether an operator has it claim nothing new.
+    pub draining: Arc<AtomicBool>,
+    /// Cancelled when it begins to stop.
+    pub stopping: CancellationToken,
+    /// The time of day.
+    pub clock: Arc<dyn Clock>,
+    started: Timestamp,
+    census: CensusTaker,
+}
+
+impl House {
+    /// A house with these parts.
+    #[must_use]
+    pub fn new(
+        door: Arc<xmpp::Vitals>,
+        store: Arc<Gate>,
+        conductor: Option<conductor::Vitals>,
+        draining: Arc<AtomicBool>,
+        stopping: CancellationToken,
+        clock: Arc<dyn Clock>,
+    ) -> Self {
+        let conducting = conductor.as_ref().map(|vitals| vitals.pulse.clone());
+        let pulses = [door.pulse.clone(), store.vitals().pulse.clone()];
+        Self {
+            pulses: pulses.into_iter().chain(conducting).collect(),
+            census: CensusTaker::new(store.clone()),
+            started: clock.now(),
+            door,
+            store,
+            conductor,
+            draining,
+            stopping,
+            clock,
+        }
+    }
+
+    /// Whether every loop turns.
+    #[must_use]
+    pub fn is_alive(&self) -> bool {
+        self.pulses.iter().all(Pulse::is_turning)
+    }
+
+    /// Why it does not do what it is there for; nothing, if it does.
+    #[must_use]
+    pub fn hindrances(&self) -> Vec<String> {
+        let mut found = Vec::new();
+        if self.stopping.is_cancelled() {
+            found.push("stopping".to_owned());
+        }
+        if !self.door.is_online() {
+            found.push("XMPP offline".to_owned());
+        }
+        if let Err(why) = self.store.is_up() {
+            found.push(why.to_string());
+        }
+        if self
+            .conductor
+            .as_ref()
+            .is_some_and(|vitals| !(vitals.has_runner)())
+        {
+            found.push("the runner is away".to_owned());
+        }
+        if self.is_draining() {
+            found.push("draining".to_owned());
+        }
+        let stuck = self.pulses.iter().filter(|pulse| !pulse.is_turning());
+        found.extend(stuck.map(|pulse| format!("the loop {} does not turn", pulse.name())));
+        found
+    }
+
+    /// Whether an operator has it claim nothing new.
+    #[must_use]
+    pub fn is_draining(&self) -> bool {
+        self.draining.load(Ordering::Relaxed)
+    }
+
+    /// How many jobs there are, as of some seconds ago; `None`: the store did not answer.
+    pub async fn census(&self) -> Option<Census> {
+        self.census.census().await
+    }
+
+    pub(super) fn started(&self) -> Timestamp {
+        self.started
+    }
+}

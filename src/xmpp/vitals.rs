@@ -1,0 +1,146 @@
+//! What the door tells of itself.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use super::guard::Trips;
+use crate::job::Owner;
+use crate::vitals::{Count, Pulse, Times};
+use crate::windmill::{CallKind, FaultCode, Reply};
+
+/// The task that holds the line turns at least so often.
+const LIMIT: Duration = Duration::from_secs(30);
+
+/// The call of a document whose call cannot be made out.
+const UNKNOWN_CALL: &str = "unknown";
+
+/// The outcome of a call that has an answer; the others are the names of faults.
+const ANSWERED: &str = "answered";
+
+/// What the door tells of itself.
+#[derive(Debug)]
+pub struct Vitals {
+    /// Of the task that holds the line.
+    pub pulse: Pulse,
+    /// What was asked and how that ended.
+    pub calls: Calls,
+    /// Stanzas of senders that may not speak.
+    pub strangers: Count,
+    /// Stanzas that were cut short.
+    pub trips: Arc<Trips>,
+    /// How often the line came back.
+    pub reconnects: Count,
+    online: AtomicBool,
+    was_online: AtomicBool,
+    queues: Mutex<Vec<(Owner, usize)>>,
+}
+
+/// What was asked, by call.
+#[derive(Debug)]
+pub struct Calls(Vec<Call>);
+
+/// One of the calls.
+#[derive(Debug)]
+pub struct Call {
+    /// Its name.
+    pub name: &'static str,
+    /// How often it ended how.
+    pub outcomes: Vec<(&'static str, Count)>,
+    /// From arrival to answer.
+    pub times: Times,
+}
+
+impl Default for Vitals {
+    fn default() -> Self {
+        Self {
+            pulse: Pulse::new("door", LIMIT),
+            calls: Calls::default(),
+            strangers: Count::default(),
+            trips: Arc::default(),
+            reconnects: Count::default(),
+            online: AtomicBool::new(false),
+            was_online: AtomicBool::new(false),
+            queues: Mutex::default(),
+        }
+    }
+}
+
+impl Vitals {
+    /// Whether stanzas can be exchanged.
+    #[must_use]
+    pub fn is_online(&self) -> bool {
+        self.online.load(Ordering::Relaxed)
+    }
+
+    /// How many requests of each owner waited when the line was last looked after.
+    #[must_use]
+    pub fn queues(&self) -> Vec<(Owner, usize)> {
+        let queues = self.queues.lock();
+        queues.unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(super) fn went_online(&self) {
+        self.online.store(true, Ordering::Relaxed);
+        if self.was_online.swap(true, Ordering::Relaxed) {
+            self.reconnects.add_one();
+        }
+    }
+
+    pub(super) fn went_offline(&self) {
+        self.online.store(false, Ordering::Relaxed);
+    }
+
+    pub(super) fn set_queues(&self, waiting: Vec<(Owner, usize)>) {
+        *self.queues.lock().unwrap_or_else(PoisonError::into_inner) = waiting;
+    }
+}
+
+impl Default for Calls {
+    fn default() -> Self {
+        let names = CallKind::ALL.map(CallKind::name).into_iter();
+        Self(names.chain([UNKNOWN_CALL]).map(Call::new).collect())
+    }
+}
+
+impl Calls {
+    /// Each of the calls.
+    pub fn iter(&self) -> impl Iterator<Item = &Call> {
+        self.0.iter()
+    }
+
+    pub(super) fn count(&self, reply: &Reply, taken: Duration) {
+        let (call, outcome) = (call_name(reply), outcome_name(reply));
+        let Some(call) = self.0.iter().find(|known| known.name == call) else {
+            return;
+        };
+        call.times.add(taken);
+        let mut outcomes = call.outcomes.iter();
+        if let Some((_, count)) = outcomes.find(|(known, _)| *known == outcome) {
+            count.add_one();
+        }
+    }
+}
+
+impl Call {
+    fn new(name: &'static str) -> Self {
+        let faults = FaultCode::ALL.map(FaultCode::name).into_iter();
+        let outcomes = [ANSWERED].into_iter().chain(faults);
+        Self {
+            name,
+            outcomes: outcomes.map(|name| (name, Count::default())).collect(),
+            times: Times::default(),
+        }
+    }
+}
+
+/// The name of the call that this is a reply to.
+pub(super) fn call_name(reply: &Reply) -> &'static str {
+    reply.call.map_or(UNKNOWN_CALL, CallKind::name)
+}
+
+/// The name of what the call came to.
+pub(super) fn outcome_name(reply: &Reply) -> &'static str {
+    let fault = reply.content.as_ref().err();
+    fault.map_or(ANSWERED, |fault| fault.code.name())
+}
