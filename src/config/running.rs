@@ -50,7 +50,7 @@ pub struct Runner {
     pub socket: PathBuf,
     /// As whom it runs there; `None`: as the daemon's user, or as root.
     pub user: Option<String>,
-    /// Whose daemon it serves there, beside its own user's and root's.
+    /// Whose daemon it serves there, beside root's; none: its own user's.
     pub allow_users: Vec<String>,
     /// As local processes.
     pub process: Process,

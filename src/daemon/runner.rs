@@ -24,7 +24,11 @@ pub async fn serve_runner(config: &Config, shutdown: CancellationToken) -> Resul
         return Err(Report::new(Kind::Configuration, what).hint(hint));
     }
     let place = &config.runner.socket;
-    let users = Users::ourselves().and(user_ids("runner.allow_users", &config.runner.allow_users)?);
+    let allowed = user_ids("runner.allow_users", &config.runner.allow_users)?;
+    let users = match &*allowed {
+        [] => Users::ourselves(),
+        allowed => Users::with_root(allowed.iter().copied()),
+    };
     let runner = open(&config.runner.process)?;
     let listener = socket::listen(place).map_err(|error| place_report(&error))?;
     let holder = runner.holder().to_owned();

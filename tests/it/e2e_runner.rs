@@ -182,6 +182,37 @@ fn while_the_runner_is_away_jobs_wait_and_what_runs_goes_on() {
     assert_eq!(daemon.job_log().lines().count(), 3);
 }
 
+/// Its runs are nobody's but the first folder's, however long another one is in its place.
+#[test]
+fn a_runner_that_comes_back_with_another_folder_settles_nothing_of_the_first() {
+    let server = Prosody::start_fast(ACCOUNTS);
+    let daemon = Gristmill::on_sqlite(&server, &flags(&["conductor.max_abandons=0"]));
+    daemon.script(
+        "long",
+        "echo begin $1 >>$LOG; while [ ! -e $LOG.go ]; do sleep 0.05; done; echo end $1 >>$LOG",
+    );
+    daemon.script("well", "echo ran $1 >>$LOG");
+    let mut runner = Runner::beside(&daemon, None, &[]);
+    let mut scene = Scene::open(&server);
+    scene.submit(&["long"]);
+    until("it runs", || daemon.job_log().contains("begin 0"));
+    runner.kill();
+    let other = daemon.folder().join("other");
+    let other = format!("runner.process.work_dir={}", other.display());
+    runner.start_with(&[&other]);
+    scene.submit(&["well"]);
+    until("the other one works", || daemon.job_log().contains("ran 1"));
+    until("it is settled", || {
+        scene.status()[1] == "finished succeeded"
+    });
+    assert_eq!(scene.status()[0], "running");
+    runner.kill();
+    runner.start_with(&[]);
+    fs::write(format!("{}.go", daemon.job_log_file().display()), "").unwrap();
+    assert_eq!(scene.wait_until_finished(), ["finished succeeded"; 2]);
+    assert_eq!(daemon.job_log(), "begin 0\nran 1\nend 0\n");
+}
+
 #[test]
 fn two_runners_share_neither_folder_nor_socket() {
     let server = Prosody::start_fast(ACCOUNTS);

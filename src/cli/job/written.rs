@@ -3,6 +3,7 @@
 
 use std::fs::File;
 use std::io::{ErrorKind, Read};
+use std::path::Path;
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
@@ -63,10 +64,7 @@ fn find(config: &Config, dossier: &Dossier, stream: Stream) -> Result<Option<Wri
     let record = &dossier.record;
     let work_dir = &config.runner.process.work_dir;
     let spec = spec(dossier)?;
-    written(work_dir, record.id, stream, &spec).map_err(|error| {
-        let what = format!("{}: cannot be read", work_dir.display());
-        Report::new(Kind::Failed, what).because(error)
-    })
+    written(work_dir, record.id, stream, &spec).map_err(|error| cannot_be_read(work_dir, error))
 }
 
 /// The job's own names for its files stand in its XML.
@@ -172,10 +170,16 @@ fn nothing_there(config: &Config, record: &Record) -> Report {
 }
 
 fn unreadable(written: &Written, error: std::io::Error) -> Report {
-    let what = format!("{}: cannot be read", written.path.display());
-    let kind = match error.kind() {
-        ErrorKind::NotFound => Kind::NotFound,
-        _ => Kind::Failed,
-    };
-    Report::new(kind, what).because(error)
+    cannot_be_read(&written.path, error)
+}
+
+fn cannot_be_read(path: &Path, error: std::io::Error) -> Report {
+    let what = format!("{}: cannot be read", path.display());
+    match error.kind() {
+        ErrorKind::NotFound => Report::new(Kind::NotFound, what).because(error),
+        ErrorKind::PermissionDenied => Report::new(Kind::Failed, what).because(error).hint(
+            "it is the runner's: ask as its user, as one of its group where its umask is 027, or as root",
+        ),
+        _ => Report::new(Kind::Failed, what).because(error),
+    }
 }

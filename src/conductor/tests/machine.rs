@@ -276,6 +276,10 @@ fn end(inside: &mut Inside, run: RunKey, verdict: Verdict) {
 
 #[async_trait]
 impl Runner for Machine {
+    fn is_there(&self) -> bool {
+        !self.world.strikes(0.1)
+    }
+
     async fn serve(&self, _: &StoreId) -> Result<(), RunError> {
         self.trouble().await
     }

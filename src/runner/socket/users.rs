@@ -34,13 +34,6 @@ impl Users {
     pub fn contain(&self, user: u32) -> bool {
         self.0.contains(&user)
     }
-
-    /// Adds more.
-    #[must_use]
-    pub fn and(mut self, users: impl IntoIterator<Item = u32>) -> Self {
-        self.0.extend(users);
-        self
-    }
 }
 
 /// The number of a user who is given by name or by number.
@@ -70,7 +63,7 @@ mod tests {
 
     #[test]
     fn root_is_always_one_of_them() {
-        let users = Users::with_root([7]).and([9]);
+        let users = Users::with_root([7, 9]);
         let contained = [0, 7, 8, 9].map(|user| users.contain(user));
         assert_eq!(contained, [true, true, false, true]);
     }

@@ -9,6 +9,13 @@ use super::wire::Senseless;
 use crate::job::{self, OutputFile, Progress, RunFault, RunReport, Verdict};
 use crate::runner;
 
+/// Longer texts are cut when they arrive, in bytes: who may be a job in the runner's place does not
+/// fill the store.
+const MAX_CODE_BYTES: usize = 64;
+const MAX_TEXT_BYTES: usize = 4096;
+/// More events of one answer are dropped.
+const MAX_EVENTS: usize = 100;
+
 /// What a run left behind.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Report {
@@ -101,8 +108,8 @@ impl TryFrom<Report> for RunReport {
             cpu: report.cpu,
             peak_memory: report.peak_memory,
             fault: report.fault.map(|fault| RunFault {
-                code: fault.code,
-                text: fault.text,
+                code: cut(fault.code, MAX_CODE_BYTES),
+                text: cut(fault.text, MAX_TEXT_BYTES),
             }),
             outputs: report.outputs.into_iter().map(output).collect(),
         })
@@ -126,12 +133,16 @@ impl TryFrom<News> for runner::News {
 
     fn try_from(news: News) -> Result<Self, Senseless> {
         let progress = news.progress.map(|(permille, words)| match permille {
-            0..=1000 => Ok(Progress { permille, words }),
+            0..=1000 => Ok(Progress {
+                permille,
+                words: cut(words, MAX_TEXT_BYTES),
+            }),
             _ => Err(Senseless(format!("{permille} thousandths"))),
         });
+        let events = news.events.into_iter().take(MAX_EVENTS);
         Ok(Self {
             progress: progress.transpose()?,
-            events: news.events.into_iter().map(job::Event::from).collect(),
+            events: events.map(job::Event::from).collect(),
             heard: news.heard,
         })
     }
@@ -161,10 +172,15 @@ impl From<Event> for job::Event {
                 Level::Warning => job::Level::Warning,
                 Level::Error => job::Level::Error,
             },
-            code: event.code,
-            text: event.text,
+            code: cut(event.code, MAX_CODE_BYTES),
+            text: cut(event.text, MAX_TEXT_BYTES),
         }
     }
+}
+
+fn cut(mut text: String, most: usize) -> String {
+    text.truncate(text.floor_char_boundary(most));
+    text
 }
 
 #[cfg(test)]
@@ -219,6 +235,12 @@ mod tests {
         };
         let arrived = sent(&News::from(news.clone()));
         assert_eq!(runner::News::try_from(arrived).unwrap(), news);
+        let mut long = News::from(news.clone());
+        if let Some(event) = long.events.first_mut() {
+            event.text = "\u{2603}".repeat(MAX_TEXT_BYTES);
+        }
+        let cut = runner::News::try_from(long).unwrap();
+        assert_eq!(cut.events[0].text.len(), MAX_TEXT_BYTES / 3 * 3);
         let mut wrong = News::from(news);
         wrong.progress = Some((1001, String::new()));
         assert!(runner::News::try_from(wrong).is_err());

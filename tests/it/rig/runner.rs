@@ -36,20 +36,26 @@ impl Runner {
             fs::write(daemon.job_log_file(), "").expect("a log");
             chown(daemon.job_log_file(), Some(user), Some(user)).expect("another owner");
         }
-        let flags = [&[BESIDE], flags].concat();
-        let flags = flags
-            .iter()
-            .flat_map(|flag| ["--set".to_owned(), (*flag).to_owned()]);
         let mut runner = Self {
             process: None,
             user,
             config: daemon.config_file(),
             folder,
-            flags: flags.collect(),
+            flags: Vec::new(),
             processes: None,
         };
-        runner.start_again();
+        runner.start_with(flags);
         runner
+    }
+
+    /// Starts it with other flags on the same configuration file.
+    pub fn start_with(&mut self, flags: &[&str]) {
+        let flags = [&[BESIDE], flags].concat();
+        let flags = flags
+            .iter()
+            .flat_map(|flag| ["--set".to_owned(), (*flag).to_owned()]);
+        self.flags = flags.collect();
+        self.start_again();
     }
 
     /// Starts it on the same folders, and waits until somebody listens.

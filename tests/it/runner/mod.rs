@@ -2,6 +2,7 @@
 
 mod adopting;
 mod hostile;
+mod in_turn;
 mod limits;
 mod linked;
 mod news;
