@@ -155,7 +155,10 @@ impl Conducting {
         let stop = shutdown.child_token();
         let Some(holder) = holder(runner.holder()) else {
             tracing::error!("the runner's name is too long to hold claims with; jobs wait");
-            self.pulse.while_waiting(runner.replaced()).await;
+            tokio::select! {
+                () = shutdown.cancelled() => (),
+                () = self.pulse.while_waiting(runner.replaced()) => (),
+            }
             return Ok(());
         };
         let mut conducting = pin!(self.conduct(Arc::new(runner.clone()), holder, stop.clone()));

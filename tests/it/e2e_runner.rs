@@ -182,6 +182,33 @@ fn while_the_runner_is_away_jobs_wait_and_what_runs_goes_on() {
     assert_eq!(daemon.job_log().lines().count(), 3);
 }
 
+/// On a store that daemons share. Its daemon lives and renews the claim, and cannot tell the run.
+#[test]
+fn a_run_whose_runner_is_away_ends_with_its_lease_and_is_run_again() {
+    let (server, store) = (Prosody::start_fast(ACCOUNTS), MariaDb::start());
+    store.create_database("mill");
+    let leases = [
+        FORGIVING,
+        "buffer.timeout=1s",
+        "conductor.lease=3s",
+        "conductor.run_lease=6s",
+    ];
+    let daemon = Gristmill::on_mariadb(&server, &store.url("mill"), &flags(&leases));
+    daemon.script("long", "echo begin >>$LOG; sleep 15; echo end >>$LOG");
+    let mut runner = Runner::beside(&daemon, None, &["runner.process.grace=1s"]);
+    let mut scene = Scene::open(&server);
+    scene.submit(&["long"]);
+    until("it runs", || scene.status() == ["running"]);
+    runner.kill();
+    // By now it would have come to its end.
+    sleep(Duration::from_secs(18));
+    assert_eq!(daemon.job_log(), "begin\n");
+    assert_eq!(scene.status(), ["running"]);
+    runner.start_again();
+    assert_eq!(scene.wait_until_finished(), ["finished succeeded"]);
+    assert_eq!(daemon.job_log(), "begin\nbegin\nend\n");
+}
+
 /// Its runs are nobody's but the first folder's, however long another one is in its place.
 #[test]
 fn a_runner_that_comes_back_with_another_folder_settles_nothing_of_the_first() {

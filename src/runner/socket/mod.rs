@@ -34,8 +34,8 @@ pub const PROTOCOL: u32 = 1;
 pub const MAX_FRAME_BYTES: usize = 32 * 1024 * 1024;
 /// No greeting or welcome is longer, in bytes.
 pub(super) const MAX_GREETING_BYTES: usize = 4096;
-/// How long either side may take for its part of the greeting. The runner's takes longer by what
-/// it waits for the daemon before, [`server::SLOT_LIMIT`].
+/// How long either side may take for its part of the greeting. The runner's part holds a wait for
+/// the daemon before to be gone.
 pub(super) const GREETING_LIMIT: Duration = Duration::from_secs(10);
 /// How often a daemon shows that it lives.
 pub(super) const PING_EVERY: Duration = Duration::from_secs(10);
