@@ -1,4 +1,4 @@
-.PHONY: demo test lint bench install-test-deps
+.PHONY: demo test lint bench deb install-test-deps
 
 # The main job, with nothing installed but Rust and a C compiler.
 demo:
@@ -18,6 +18,10 @@ lint: install-test-deps
 # The speed goals, as ratios.
 bench: install-test-deps
 	cargo bench --locked
+
+# The Debian package, in target/debian.
+deb: install-test-deps
+	packaging/build-deb
 
 # What the tests need and what is missing: Debian packages, and slixmpp in .venv.
 install-test-deps:

@@ -28,6 +28,7 @@ mod e2e_runner;
 mod e2e_store_away;
 mod e2e_telling;
 mod operating;
+mod package;
 mod replay;
 mod rig;
 mod rig_mariadb;

@@ -16,6 +16,7 @@ pub mod process;
 pub mod prosody;
 pub mod runner;
 pub mod slixmpp;
+pub mod tree;
 
 use std::net::SocketAddr;
 use std::path::Path;
