@@ -1,5 +1,5 @@
-//! The one task that gives jobs out and takes in what became of them. It takes all that waits and
-//! does it in one transaction.
+//! Two tasks: one gives jobs out, the other takes in what became of them. Each takes all that waits
+//! and does it in one transaction; they work at the same time, for no claim waits for a lock.
 
 use std::time::Duration;
 
@@ -27,9 +27,12 @@ const LOOK_FOR_DUE: SignedDuration = SignedDuration::from_millis(100);
 /// Requests may come in another order than they were made.
 const SLACK: SignedDuration = SignedDuration::from_secs(1);
 
-/// The way to the task. The task ends when this is dropped and what waits is done.
+/// The way to the tasks. They end when this is dropped and what waits is done.
 pub(super) struct Desk {
-    queue: Queue<Question>,
+    /// Of claims.
+    out: Queue<Question>,
+    /// Of everything that is said under a claim.
+    back: Queue<Question>,
 }
 
 enum Question {
@@ -41,36 +44,40 @@ enum Question {
 
 impl Desk {
     /// `packet`: the largest statement that the server takes, in bytes.
-    pub fn start(server: Server, packet: usize) -> Self {
-        let (queue, questions) = Queue::new();
-        let task = Task {
-            session: Session::new(server, packet),
-            clock: Clock::default(),
+    pub fn start(server: &Server, packet: usize) -> Self {
+        let start = || {
+            let (queue, questions) = Queue::new();
+            let task = Task {
+                session: Session::new(server.clone(), packet),
+                clock: Clock::default(),
+            };
+            tokio::spawn(task.run(questions));
+            queue
         };
-        tokio::spawn(task.run(questions));
-        Self { queue }
+        Self {
+            out: start(),
+            back: start(),
+        }
     }
 
     pub async fn advance(&self, request: AdvanceRequest) -> Result<Vec<Advanced>, BufferError> {
-        self.queue
+        self.back
             .ask(|reply| Question::Advance(request, reply))
             .await
     }
 
     pub async fn renew(&self, claims: Vec<(RecordId, Token)>) -> Result<Vec<Renewed>, BufferError> {
-        self.queue.ask(|reply| Question::Renew(claims, reply)).await
+        self.back.ask(|reply| Question::Renew(claims, reply)).await
     }
 
     pub async fn report(&self, report: ProgressReport) -> Result<bool, BufferError> {
-        let kept = self.queue.ask(|reply| Question::Report(report, reply));
+        let kept = self.back.ask(|reply| Question::Report(report, reply));
         let locked = || BufferError::Unreachable("somebody has the record's row locked".to_owned());
         kept.await?.first().copied().flatten().ok_or_else(locked)
     }
 
     pub async fn claim(&self, request: ClaimRequest) -> Result<Vec<Claimed>, BufferError> {
-        self.queue
-            .ask(|reply| Question::Claim(request, reply))
-            .await
+        self.out.ask(|reply| Question::Claim(request, reply)).await
     }
 }
 

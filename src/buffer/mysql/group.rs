@@ -1,5 +1,5 @@
-//! What the desk does in one transaction: outcomes first, so that no claim waits for anybody's
-//! lock. Equal changes of many requests are one statement, so all of them happen at one time.
+//! What the desk does in one transaction. Equal changes of many requests are one statement, so all
+//! of them happen at one time.
 
 use std::collections::{HashMap, HashSet};
 

@@ -77,7 +77,7 @@ impl MysqlBuffer {
             pool: server.pool(),
             writing: Some(Writing {
                 writer: Writer::start(server.clone(), packet),
-                desk: Desk::start(server.clone(), packet),
+                desk: Desk::start(&server, packet),
                 teller: Mutex::new(Session::new(server.clone(), packet)),
                 operator: Mutex::new(Session::new(server.clone(), packet)),
             }),
