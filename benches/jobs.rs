@@ -176,7 +176,7 @@ fn conductor_settings(holder: &str, shared: bool) -> conductor::Settings {
     conductor::Settings {
         holder: Holder::new(holder.to_owned()).unwrap(),
         daemon: "executor@localhost/bench".to_owned(),
-        slots: SLOTS,
+        slots: Arc::new(SLOTS.into()),
         leases: shared.then_some(Leases {
             claimed: Duration::from_secs(30),
             running: Duration::from_mins(15),

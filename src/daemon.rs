@@ -2,32 +2,41 @@
 //! it, the door before it; signals and the ordered stop.
 
 mod conducting;
+mod manager;
+mod reload;
+mod reports;
 mod runner;
 mod truth;
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, AtomicUsize};
 use std::time::Duration;
 
 use jiff::Timestamp;
 use secrecy::SecretString;
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use xmpp_parsers::jid::FullJid;
 
 use crate::bridge::{self, Bridge};
-use crate::buffer::{self, Gate, OpenError, Options, StoreUrl, TaskBuffer};
+use crate::buffer::{self, Gate, OpenError, Options, TaskBuffer};
 use crate::config::{self, Config};
 use crate::error::{Kind, Report};
-use crate::http::{self, BindError, House, Listen, Listener};
+use crate::http::{self, House, Listener};
 use crate::job::Owner;
 use crate::job::policy::{BootClock, Clock};
 use crate::windmill::Limits;
-use crate::xmpp::{self, DoorError};
+use crate::xmpp;
 use conducting::Conducting;
+use reload::Live;
+use reports::{door_report, listen_report};
 
+pub use manager::Manager;
+pub use reload::Reload;
+pub use reports::store_report;
 pub use runner::serve_runner;
 pub use truth::RunnerTruth;
 
@@ -47,12 +56,23 @@ impl BootClock for SystemClock {
     }
 }
 
+/// What surrounds the daemon.
+pub struct Surroundings {
+    /// Cancelled when it is to stop.
+    pub shutdown: CancellationToken,
+    /// Who wants to know how it is.
+    pub manager: Manager,
+    /// Changes the configuration while it runs.
+    pub reload: Option<Reload>,
+}
+
 /// Runs the daemon until `shutdown`, or until something that time does not heal.
-pub async fn run(
-    config: &Config,
-    migrate: bool,
-    shutdown: CancellationToken,
-) -> Result<(), Report> {
+pub async fn run(config: &Config, migrate: bool, surroundings: Surroundings) -> Result<(), Report> {
+    let Surroundings {
+        shutdown,
+        manager,
+        reload,
+    } = surroundings;
     let settings = door_settings(config)?;
     let listener = Listener::bind(&config.http.listen).await;
     let listener = listener.map_err(|error| listen_report(&config.http.listen, &error))?;
@@ -62,7 +82,8 @@ pub async fn run(
     let _closing = store_stop.clone().drop_guard();
     let gate = open_in_background(config, migrate, store_stop)?;
     let draining = Arc::<AtomicBool>::default();
-    let conducting = Conducting::prepare(config, &gate, draining.clone())?;
+    let slots = Arc::new(AtomicUsize::new(conducting::slots(config)));
+    let conducting = Conducting::prepare(config, &gate, draining.clone(), slots.clone())?;
     let bridge = Bridge::new(gate.clone(), Arc::new(SystemClock), bridge_settings(config));
     let listening = listening_owners(config).into_iter().collect();
     let bridge = bridge
@@ -83,11 +104,24 @@ pub async fn run(
         shutdown.clone(),
         Arc::new(SystemClock),
     ));
-    let telling = tell_health(listener, house, &shutdown);
+    let (others, supervisors) = watch::channel(settings.supervisors.clone());
+    let live = Live {
+        bridge: bridge.clone(),
+        gate: gate.clone(),
+        supervisors: others,
+        slots,
+    };
+    let aside = async {
+        tokio::join!(
+            tell_health(listener, house.clone(), &shutdown),
+            manager.attend(&house, &shutdown),
+            reload_when_asked(reload, live, &manager, &shutdown),
+        );
+    };
 
     // A store that is well is open before the first question; another one is not waited for.
     let _ = timeout(config.buffer.timeout, gate.opened()).await;
-    let door = xmpp::run(settings, bridge, door_vitals, shutdown.clone());
+    let door = xmpp::run(settings, bridge, door_vitals, supervisors, shutdown.clone());
     let door = Box::pin(async { door.await.map_err(|error| door_report(config, &error)) });
     let conductor = Box::pin(conduct(conducting, &shutdown));
     let store = async {
@@ -103,7 +137,7 @@ pub async fn run(
         then_stop(&shutdown, door),
         then_stop(&shutdown, conductor),
         then_stop(&shutdown, store),
-        telling,
+        Box::pin(aside),
     );
     store.and(door).and(conductor)
 }
@@ -123,6 +157,19 @@ async fn conduct(
         Some(Ok(ended)) => ended,
         Some(Err(error)) => Err(conducting::broken(error)),
         None => Ok(()),
+    }
+}
+
+async fn reload_when_asked(
+    reload: Option<Reload>,
+    live: Live,
+    manager: &Manager,
+    stop: &CancellationToken,
+) {
+    match reload {
+        Some(reload) => reload.run(live, manager, stop).await,
+        // Nobody else is to take it that there will be no change.
+        None => stop.cancelled().await,
     }
 }
 
@@ -237,7 +284,8 @@ pub fn client_settings(config: &Config, jid: FullJid, password: SecretString) ->
     }
 }
 
-fn door_settings(config: &Config) -> Result<xmpp::Settings, Report> {
+/// Who may speak.
+fn supervisors(config: &Config) -> Result<Vec<xmpp::Supervisor>, Report> {
     let supervisors = config.supervisor.iter().map(|supervisor| {
         let owner = supervisor.owner().map_err(|error| {
             Report::new(Kind::Configuration, format!("{}: {error}", supervisor.jid))
@@ -248,9 +296,13 @@ fn door_settings(config: &Config) -> Result<xmpp::Settings, Report> {
             notify: is_told(config, supervisor),
         })
     });
+    supervisors.collect()
+}
+
+fn door_settings(config: &Config) -> Result<xmpp::Settings, Report> {
     let (jid, password) = (config.xmpp.jid.clone(), config.xmpp.password()?);
     Ok(xmpp::Settings {
-        supervisors: supervisors.collect::<Result<_, Report>>()?,
+        supervisors: supervisors(config)?,
         ..client_settings(config, jid, password)
     })
 }
@@ -316,63 +368,10 @@ async fn refuse_orphans(known: &[Owner], store: &dyn TaskBuffer) -> Result<(), O
     Err(OpenError::Orphaned(orphans.join(", ")))
 }
 
-/// What an operator reads when a store cannot be opened.
-#[must_use]
-pub fn store_report(url: &StoreUrl, error: &OpenError) -> Report {
-    let (kind, hint) = match error {
-        OpenError::Unreachable(_) => (
-            Kind::Unreachable,
-            "is the server running, and buffer.url right?",
-        ),
-        OpenError::Refused(_) => (
-            Kind::Unreachable,
-            "check the user of buffer.url and buffer.password_file",
-        ),
-        OpenError::InUse(_) => (
-            Kind::Conflict,
-            "stop the daemon that has it, or give this one a file of its own",
-        ),
-        OpenError::SchemaTooNew { .. } => (Kind::Failed, "install the newer gristmill"),
-        OpenError::SchemaTooOld { .. } => (Kind::Failed, "run `gristmill migrate`"),
-        OpenError::Orphaned(_) => (
-            Kind::Configuration,
-            "give a [[supervisor]] that owner, or set buffer.allow_orphans = true",
-        ),
-        OpenError::Invalid(_) => (Kind::Configuration, "check buffer.url"),
-    };
-    Report::new(kind, format!("{url}: the store cannot be opened"))
-        .because(error)
-        .hint(hint)
-}
-
-fn listen_report(listen: &Listen, error: &BindError) -> Report {
-    let report = if error.is_taken() {
-        Report::new(Kind::Conflict, format!("http.listen: {listen} is taken"))
-            .hint("stop the process that has it, or give http.listen another place, or \"\"")
-    } else {
-        Report::new(
-            Kind::Configuration,
-            format!("http.listen: {listen} cannot be used"),
-        )
-        .hint("check that its folder is there and may be written to")
-    };
-    report.because(error)
-}
-
-fn door_report(config: &Config, error: &DoorError) -> Report {
-    let kind = match error {
-        DoorError::Refused(_) => Kind::Unreachable,
-        DoorError::WrongResource { .. } => Kind::Configuration,
-        DoorError::Conflict => Kind::Conflict,
-        DoorError::Broken => Kind::Bug,
-    };
-    Report::new(kind, format!("{}: no XMPP session", config.xmpp.jid)).because(error)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::buffer::{BufferError, NewJob, StoreRequest};
+    use crate::buffer::{BufferError, NewJob, StoreRequest, StoreUrl};
     use crate::config::{FileChoice, Sources};
     use crate::job::{Attempt, ContentHash, JobId, JobKey, State};
 

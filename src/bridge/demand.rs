@@ -25,7 +25,7 @@ impl Bridge {
         if set(&self.draining) || set(&self.drained) {
             0
         } else {
-            self.settings.jobs_wanted
+            self.settings().jobs_wanted
         }
     }
 }

@@ -13,8 +13,8 @@ mod telling;
 mod truth;
 
 use std::collections::HashSet;
-use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -42,7 +42,7 @@ const BUSY_RETRY_AFTER: Duration = Duration::from_secs(5);
 const RECALL_JOBS: usize = 20;
 
 /// What the configuration says of calls and replies.
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug)]
 pub struct Settings {
     /// What numJobsWanted is answered.
     pub jobs_wanted: u32,
@@ -77,7 +77,8 @@ pub struct Origin {
 pub struct Bridge {
     buffer: Arc<dyn TaskBuffer>,
     clock: Arc<dyn Clock>,
-    settings: Settings,
+    /// May change while running.
+    settings: RwLock<Settings>,
     /// Whom fixJobs asks; nobody, where no jobs are run.
     truth: Option<Arc<dyn Truth>>,
     /// Who is told of changes unasked; nobody, unless it is configured.
@@ -96,12 +97,24 @@ impl Bridge {
         Self {
             buffer,
             clock,
-            settings,
+            settings: RwLock::new(settings),
             truth: None,
             telling: None,
             draining,
             drained: Arc::default(),
         }
+    }
+
+    /// From now on calls are answered like this.
+    pub fn reconfigure(&self, settings: Settings) {
+        *self
+            .settings
+            .write()
+            .unwrap_or_else(PoisonError::into_inner) = settings;
+    }
+
+    fn settings(&self) -> Settings {
+        *self.settings.read().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The same, where jobs are run.
@@ -122,7 +135,7 @@ impl Bridge {
     /// milliseconds of work, and a question to the buffer that ends by `settings.timeout`.
     pub async fn read(&self, document: &[u8], origin: &Origin) -> Result<Request, Reply> {
         let read = async {
-            let call = windmill::open_call(document, &self.settings.limits)?;
+            let call = windmill::open_call(document, &self.settings().limits)?;
             let known = self.sent_before(&call, origin).await;
             call.read(known)
         };
@@ -212,7 +225,7 @@ impl Bridge {
     pub fn wants_receipt(&self, reply: &Reply) -> bool {
         match &reply.content {
             Ok(Answer::Receipts(receipts)) => {
-                self.settings.receipts || !answers::only_say_stored(receipts)
+                self.settings().receipts || !answers::only_say_stored(receipts)
             }
             Ok(Answer::Acknowledged) => false,
             _ => true,
@@ -225,7 +238,7 @@ impl Bridge {
         windmill::write_reply(
             reply,
             Style {
-                strict: self.settings.strict,
+                strict: self.settings().strict,
                 reason_texts: true,
             },
         )
@@ -255,10 +268,10 @@ impl Bridge {
             return Ok(());
         };
         let age = Duration::try_from(now.duration_since(sent_at)).unwrap_or_default();
-        if age <= self.settings.max_age {
+        if age <= self.settings().max_age {
             return Ok(());
         }
-        Err(answers::too_old(age, self.settings.max_age))
+        Err(answers::too_old(age, self.settings().max_age))
     }
 
     async fn executor_data(&self, jobs: Vec<JobQuery>, origin: &Origin) -> Answer {
@@ -299,7 +312,7 @@ impl Bridge {
         origin: &Origin,
         question: impl Future<Output = Result<T, BufferError>>,
     ) -> Result<T, BufferError> {
-        let limit = self.settings.timeout;
+        let limit = self.settings().timeout;
         let answer = timeout_at(origin.arrived + limit, question).await;
         let answer = answer.unwrap_or_else(|_| {
             let limit = limit.as_millis();

@@ -81,7 +81,7 @@ impl Bridge {
         let doubtful: Vec<Record> = found.iter().filter_map(held).cloned().collect();
         let looked = match &self.truth {
             Some(truth) if !doubtful.is_empty() => {
-                let by = origin.arrived + self.settings.timeout / 2;
+                let by = origin.arrived + self.settings().timeout / 2;
                 let looked = timeout_at(by, truth.look_again(&doubtful)).await;
                 looked.unwrap_or_default()
             }

@@ -28,7 +28,7 @@ impl Bridge {
     #[must_use]
     pub fn good_until(&self, reply: &Reply, origin: &Origin) -> Option<(Instant, Reply)> {
         let doubtful = answers::without_rejections(reply)?;
-        let until = origin.arrived + self.settings.timeout + ON_THE_WAY;
+        let until = origin.arrived + self.settings().timeout + ON_THE_WAY;
         Some((until, doubtful))
     }
 
@@ -69,10 +69,10 @@ impl Bridge {
         // The answer leaves later than now, by `good_until` at the latest, and the clock of the
         // server that stamps what is delayed is another one.
         let at = now
-            .checked_add(self.settings.timeout + ON_THE_WAY + CLOCK_SKEW)
+            .checked_add(self.settings().timeout + ON_THE_WAY + CLOCK_SKEW)
             .unwrap_or(Timestamp::MAX);
         let forget_before = now
-            .checked_sub(self.settings.max_age * KEPT_AGES)
+            .checked_sub(self.settings().max_age * KEPT_AGES)
             .unwrap_or(Timestamp::MIN);
         let remembered = self
             .buffer

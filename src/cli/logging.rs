@@ -1,12 +1,14 @@
-//! Logs: to standard error, in the configured form.
+//! Logs: to the journal with their fields, or to standard error in the configured form.
 
 use std::io::IsTerminal;
 
 use tracing::Level;
 use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::fmt::layer;
-use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::layer::{Layer, SubscriberExt};
+use tracing_subscriber::reload::{self, Handle};
 use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{Registry, registry};
 
 use crate::config::{Log, LogFormat};
 use crate::error::{Kind, Report};
@@ -14,20 +16,40 @@ use crate::error::{Kind, Report};
 /// Crates that print passwords and payloads below level info.
 const TALKATIVE: [&str; 4] = ["tokio_xmpp", "xmpp_parsers", "sasl", "mysql_async"];
 
+/// Logging that has begun.
+pub(super) struct Logging(Handle<Targets, Registry>);
+
+impl Logging {
+    /// From now on, from this level on.
+    pub(super) fn set_level(&self, level: Level) {
+        // It fails only when logging has ended.
+        let _ = self.0.reload(targets(level));
+    }
+}
+
 /// Starts logging; once in a process.
-pub(super) fn start(log: Log) -> Result<(), Report> {
-    let cap = LevelFilter::from_level(log.level.min(Level::INFO));
-    let targets = Targets::new().with_default(log.level);
-    let targets = targets.with_targets(TALKATIVE.map(|target| (target, cap)));
-    let targets = targets.with_target("refinery_core", log.level.min(Level::WARN));
-    let registry = tracing_subscriber::registry().with(targets);
-    let lines = layer().with_writer(std::io::stderr);
-    let started = match log.format {
-        LogFormat::Json => registry.with(lines.json()).try_init(),
-        LogFormat::Text => {
+pub(super) fn start(log: Log) -> Result<Logging, Report> {
+    let (filter, handle) = reload::Layer::new(targets(log.level));
+    let journal = crate::config::logs_to_journal()
+        .then(tracing_journald::layer)
+        .and_then(Result::ok);
+    let stderr = || layer().with_writer(std::io::stderr);
+    let lines = match (journal, log.format) {
+        (Some(journal), _) => journal.boxed(),
+        (None, LogFormat::Json) => stderr().json().boxed(),
+        (None, LogFormat::Text) => {
             let colours = std::io::stderr().is_terminal() && crate::config::colours_are_welcome();
-            registry.with(lines.with_ansi(colours)).try_init()
+            stderr().with_ansi(colours).boxed()
         }
     };
-    started.map_err(|error| Report::new(Kind::Bug, "logging cannot be started").because(error))
+    let started = registry().with(filter).with(lines).try_init();
+    started.map_err(|error| Report::new(Kind::Bug, "logging cannot be started").because(error))?;
+    Ok(Logging(handle))
+}
+
+fn targets(level: Level) -> Targets {
+    let cap = LevelFilter::from_level(level.min(Level::INFO));
+    let targets = Targets::new().with_default(level);
+    let targets = targets.with_targets(TALKATIVE.map(|target| (target, cap)));
+    targets.with_target("refinery_core", level.min(Level::WARN))
 }

@@ -8,7 +8,7 @@ use super::logging;
 
 pub(super) async fn run(arguments: Runner) -> Result<(), Report> {
     let config = arguments.source.load()?.config;
-    logging::start(config.log)?;
+    let _logging = logging::start(config.log)?;
     let shutdown = daemon::until_signalled()?;
     daemon::serve_runner(&config, shutdown).await
 }

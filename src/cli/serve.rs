@@ -1,14 +1,26 @@
 //! `gristmill serve`: the daemon, in the foreground.
 
-use crate::daemon;
+use crate::config;
+use crate::daemon::{self, Manager, Reload, Surroundings};
 use crate::error::Report;
 
 use super::args::Serve;
 use super::logging;
 
 pub(super) async fn run(arguments: Serve) -> Result<(), Report> {
-    let config = arguments.source.load()?.config;
-    logging::start(config.log)?;
-    let shutdown = daemon::until_signalled()?;
-    daemon::run(&config, !arguments.no_migrate, shutdown).await
+    let loaded = arguments.source.load()?;
+    let config = loaded.config.clone();
+    let logging = logging::start(config.log)?;
+    let source = arguments.source;
+    let reload = Reload::on_hangup(
+        loaded,
+        Box::new(move || source.load()),
+        Box::new(move |level| logging.set_level(level)),
+    )?;
+    let surroundings = Surroundings {
+        shutdown: daemon::until_signalled()?,
+        manager: Manager::new(&config::supervision()),
+        reload: Some(reload),
+    };
+    daemon::run(&config, !arguments.no_migrate, surroundings).await
 }

@@ -214,7 +214,7 @@ impl Conductor {
         while let Some(ended) = self.lives.try_join_next_with_id() {
             self.end(ended)?;
         }
-        let slots = self.context.settings.slots;
+        let slots = self.context.settings.slots.load(Ordering::Relaxed);
         let busy = self.context.holdings.count();
         let free = slots.saturating_sub(busy);
         self.context.counters().slots.set(slots);

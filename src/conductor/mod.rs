@@ -28,7 +28,7 @@ mod tasks;
 mod watching;
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, AtomicUsize};
 use std::time::Duration;
 
 use tokio::sync::Notify;
@@ -88,8 +88,8 @@ pub struct Settings {
     pub holder: Holder,
     /// The daemon's name where operators drain it.
     pub daemon: String,
-    /// Jobs at a time.
-    pub slots: usize,
+    /// Jobs at a time; may change while running.
+    pub slots: Arc<AtomicUsize>,
     /// How long claims last. `None`: the store has one daemon, on one machine, so that a look at
     /// the run tells whether it lives, and time tells nothing.
     pub leases: Option<Leases>,

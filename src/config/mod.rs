@@ -4,6 +4,7 @@ mod check;
 mod layers;
 mod running;
 pub mod secrets;
+mod surroundings;
 mod units;
 
 use std::collections::BTreeMap;
@@ -23,6 +24,7 @@ use layers::Layers;
 
 pub use layers::Source;
 pub use running::{Conductor, KeepWork, Limits, Process, Runner, RunnerKind};
+pub use surroundings::{Supervision, logs_to_journal, supervision};
 
 /// The commented defaults: the lowest layer and, by that, documentation that cannot drift.
 pub const DEFAULTS: &str = include_str!("default.toml");

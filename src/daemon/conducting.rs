@@ -2,7 +2,7 @@
 
 use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, AtomicUsize};
 use std::thread;
 use std::time::Duration;
 
@@ -44,6 +44,7 @@ pub(super) struct Conducting {
     gate: Arc<Gate>,
     draining: Arc<AtomicBool>,
     counters: Arc<Counters>,
+    slots: Arc<AtomicUsize>,
     pulse: Pulse,
     place: Place,
 }
@@ -70,6 +71,7 @@ impl Conducting {
         config: &Config,
         gate: &Arc<Gate>,
         draining: Arc<AtomicBool>,
+        slots: Arc<AtomicUsize>,
     ) -> Result<Option<Self>, Report> {
         if !config.conductor.enabled {
             return Ok(None);
@@ -89,6 +91,7 @@ impl Conducting {
             config: config.clone(),
             gate: gate.clone(),
             draining,
+            slots,
             counters: Arc::default(),
             pulse: Pulse::new("conductor", pulse_limit(config)),
             place,
@@ -198,7 +201,11 @@ impl Conducting {
             counters: self.counters.clone(),
             pulse: self.pulse.clone(),
         };
-        match conductor::run(tools, settings(&self.config, holder), shutdown).await {
+        let settings = Settings {
+            slots: self.slots.clone(),
+            ..settings(&self.config, holder)
+        };
+        match conductor::run(tools, settings, shutdown).await {
             Ok(()) => Ok(Ended::InOrder),
             Err(failure @ conductor::Failure::Broken(_)) => Err(broken(failure)),
             Err(failure @ conductor::Failure::Refused(_)) => Ok(Ended::Refused(failure)),
@@ -244,6 +251,14 @@ fn pulse_limit(config: &Config) -> Duration {
     RUNNER_LIMIT + config.buffer.timeout * 8
 }
 
+/// Jobs at a time.
+pub(super) fn slots(config: &Config) -> usize {
+    match config.conductor.slots {
+        0 => thread::available_parallelism().map_or(1, usize::from),
+        slots => slots,
+    }
+}
+
 fn settings(config: &Config, holder: Holder) -> Settings {
     let conductor = &config.conductor;
     let leases = Leases {
@@ -252,13 +267,10 @@ fn settings(config: &Config, holder: Holder) -> Settings {
         grace: config.runner.process.grace + RESCUE_MARGIN,
     };
     let is_shared = matches!(config.buffer.url, StoreUrl::Mysql(_));
-    let cores = || thread::available_parallelism().map_or(1, usize::from);
     Settings {
         holder,
         daemon: config.xmpp.jid.to_string(),
-        slots: Some(conductor.slots)
-            .filter(|slots| *slots > 0)
-            .unwrap_or_else(cores),
+        slots: Arc::new(slots(config).into()),
         leases: is_shared.then_some(leases),
         limits: Limits {
             max_runs: conductor.max_runs,

@@ -4,6 +4,7 @@
 //! how many jobs are wanted takes a queue of its own, for its answer never waits for the store.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
@@ -37,6 +38,9 @@ pub(super) struct Work {
     span: Span,
 }
 
+/// Tasks of a lane.
+const TASKS: usize = 4;
+
 /// What became of reading it.
 type Read = (Arc<Work>, Result<Request, Reply>);
 
@@ -46,6 +50,12 @@ pub(super) struct Lanes {
     vitals: Arc<Vitals>,
     /// Emptied at shutdown: then every new request is told that we are busy.
     by_owner: HashMap<Owner, Lane>,
+    /// How long each queue may be.
+    queue: usize,
+    /// Where answers go, for queues that begin later.
+    replies: mpsc::Sender<Parcel>,
+    /// Tasks of queues that are closed and have not ended yet.
+    ending: usize,
     /// End by themselves when the lanes are gone and what was in them is answered.
     tasks: JoinSet<()>,
 }
@@ -85,19 +95,33 @@ impl Lanes {
         vitals: &Arc<Vitals>,
         replies: &mpsc::Sender<Parcel>,
     ) -> Self {
-        let mut tasks = JoinSet::new();
-        let mut by_owner = HashMap::new();
-        for owner in owners {
-            by_owner
-                .entry(owner)
-                .or_insert_with(|| Lane::start(queue, bridge, vitals, replies, &mut tasks));
-        }
-        Self {
+        let mut lanes = Self {
             bridge: bridge.clone(),
             vitals: vitals.clone(),
-            by_owner,
-            tasks,
+            by_owner: HashMap::new(),
+            queue,
+            replies: replies.clone(),
+            ending: 0,
+            tasks: JoinSet::new(),
+        };
+        lanes.serve(owners);
+        lanes
+    }
+
+    /// From now on there are queues for these owners. What waits in others is answered.
+    pub(super) fn serve(&mut self, owners: impl IntoIterator<Item = Owner>) {
+        let mut before = std::mem::take(&mut self.by_owner);
+        for owner in owners {
+            let Entry::Vacant(place) = self.by_owner.entry(owner) else {
+                continue;
+            };
+            let lane = before.remove(place.key());
+            place.insert(lane.unwrap_or_else(|| {
+                let (bridge, vitals) = (&self.bridge, &self.vitals);
+                Lane::start(self.queue, bridge, vitals, &self.replies, &mut self.tasks)
+            }));
         }
+        self.ending += before.len() * TASKS;
     }
 
     /// Queues a request; the answer of one that cannot be queued.
@@ -121,8 +145,12 @@ impl Lanes {
 
     /// Waits for a queue to break down, which none ever should.
     pub(super) async fn broken(&mut self) {
-        if self.tasks.join_next().await.is_none() {
-            std::future::pending::<()>().await;
+        loop {
+            match self.tasks.join_next().await {
+                Some(Ok(())) if self.ending > 0 => self.ending -= 1,
+                Some(_) => return,
+                None => std::future::pending().await,
+            }
         }
     }
 

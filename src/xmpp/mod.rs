@@ -24,6 +24,7 @@ mod wish;
 
 use std::sync::Arc;
 
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::bridge::Bridge;
@@ -34,7 +35,8 @@ pub use vitals::{Call, Calls, Vitals};
 pub use wire::ConnectError;
 
 /// Keeps the door open until `shutdown`, then answers what is in hand and closes it. An error
-/// closes it by itself. How it goes is written to `vitals`.
+/// closes it by itself. How it goes is written to `vitals`; who may speak
+/// changes with `supervisors`.
 ///
 /// At log level trace tokio-xmpp prints passwords and payloads: whoever sets up logging caps its
 /// target `tokio_xmpp` at info.
@@ -42,9 +44,10 @@ pub async fn run(
     settings: Settings,
     bridge: Arc<Bridge>,
     vitals: Arc<Vitals>,
+    supervisors: watch::Receiver<Vec<Supervisor>>,
     shutdown: CancellationToken,
 ) -> Result<(), DoorError> {
-    let session = session::Session::new(settings, bridge, vitals);
+    let session = session::Session::new(settings, bridge, vitals, supervisors);
     session.run(shutdown).await
 }
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::{Duration, Instant, Interval, MissedTickBehavior, interval, sleep};
 use tokio_util::sync::CancellationToken;
@@ -21,8 +21,9 @@ use super::lane::{Lanes, Work};
 use super::link::{Link, LinkEvent};
 use super::queries;
 use super::roster::{Roster, Strangers};
-use super::settings::Settings;
+use super::settings::{Settings, Supervisor};
 use super::teller;
+use super::unasked::Mouthpiece;
 use super::vitals::Vitals;
 
 /// Answers that wait for the line, of all lanes together.
@@ -45,6 +46,10 @@ pub(super) struct Session {
     tellers: JoinSet<()>,
     roster: Roster,
     strangers: Strangers,
+    /// Who may speak, when that changes.
+    supervisors: watch::Receiver<Vec<Supervisor>>,
+    /// For tellers that begin later.
+    mouthpiece: Mouthpiece,
     /// Make the loop turn where nothing comes in.
     ticks: Interval,
     vitals: Arc<Vitals>,
@@ -52,7 +57,12 @@ pub(super) struct Session {
 
 impl Session {
     /// One that is not online yet.
-    pub(super) fn new(settings: Settings, bridge: Arc<Bridge>, vitals: Arc<Vitals>) -> Self {
+    pub(super) fn new(
+        settings: Settings,
+        bridge: Arc<Bridge>,
+        vitals: Arc<Vitals>,
+        supervisors: watch::Receiver<Vec<Supervisor>>,
+    ) -> Self {
         let settings = Arc::new(settings);
         let (replies, outgoing) = mpsc::channel(REPLIES);
         let owners = settings.supervisors.iter().map(|peer| peer.owner.clone());
@@ -63,6 +73,8 @@ impl Session {
             lanes: Lanes::start(owners, settings.queue, &bridge, &vitals, &replies),
             roster: Roster::new(settings.supervisors.clone()),
             strangers: Strangers::default(),
+            supervisors,
+            mouthpiece,
             ticks: ticks(),
             vitals,
             bridge,
@@ -83,6 +95,7 @@ impl Session {
                         return Err(error);
                     }
                 },
+                Ok(()) = self.supervisors.changed() => self.on_supervisors(),
                 () = self.lanes.broken() => return Err(DoorError::Broken),
                 Some(_) = self.tellers.join_next() => return Err(DoorError::Broken),
                 () = shutdown.cancelled() => break,
@@ -121,6 +134,22 @@ impl Session {
         }
         self.link.send(Presence::unavailable());
         self.link.close(self.settings.limits.goodbye).await;
+    }
+
+    /// Others may speak from now on. What is in hand of those before is answered.
+    fn on_supervisors(&mut self) {
+        let supervisors = self.supervisors.borrow_and_update().clone();
+        self.lanes
+            .serve(supervisors.iter().map(|peer| peer.owner.clone()));
+        self.roster = Roster::new(supervisors.clone());
+        let settings = Settings {
+            supervisors,
+            ..(*self.settings).clone()
+        };
+        self.tellers = teller::start(&settings, &self.bridge, &self.mouthpiece);
+        if self.link.is_up() {
+            self.announce();
+        }
     }
 
     fn on_event(&mut self, event: LinkEvent) {

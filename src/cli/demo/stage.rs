@@ -20,7 +20,7 @@ use xmpp_parsers::jid::{BareJid, FullJid, Jid};
 
 use crate::buffer::{self, ListFilter};
 use crate::config::{self, Config, FileChoice, Sources};
-use crate::daemon;
+use crate::daemon::{self, Manager, Surroundings};
 use crate::error::{Kind, Report};
 use crate::job::{JobId, Record};
 use crate::windmill::{self, Answer, Call, DataAnswer, JobQuery, Reply, Request};
@@ -237,7 +237,12 @@ fn configure(
 }
 
 fn start_daemon(config: Config, shutdown: CancellationToken) -> JoinHandle<Result<(), Report>> {
-    tokio::spawn(async move { daemon::run(&config, true, shutdown).await })
+    let surroundings = Surroundings {
+        shutdown,
+        manager: Manager::default(),
+        reload: None,
+    };
+    tokio::spawn(async move { daemon::run(&config, true, surroundings).await })
 }
 
 async fn go_online(config: &Config, password: SecretString) -> Result<Peer, Report> {

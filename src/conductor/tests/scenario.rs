@@ -207,7 +207,7 @@ fn settings(number: usize, leases: Option<Leases>) -> Settings {
     Settings {
         holder: Holder::new(format!("machine-{number}")).unwrap(),
         daemon: format!("daemon-{number}"),
-        slots: 1 + number * 2,
+        slots: Arc::new((1 + number * 2).into()),
         leases,
         limits: Limits {
             max_runs: 3,

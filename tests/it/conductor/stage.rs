@@ -85,7 +85,7 @@ impl Stage {
         let settings = Settings {
             holder: Holder::new(runner.holder().to_owned()).unwrap(),
             daemon: "executor@grid.test/panda".to_owned(),
-            slots,
+            slots: Arc::new(slots.into()),
             leases: None,
             limits: Limits {
                 max_runs: 3,

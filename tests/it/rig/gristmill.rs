@@ -46,6 +46,7 @@ pub struct Gristmill {
     process: Option<Process>,
     folder: TempDir,
     flags: Vec<String>,
+    environment: Vec<(String, String)>,
 }
 
 impl Gristmill {
@@ -61,8 +62,31 @@ impl Gristmill {
         Self::start(folder::new(), server, store_url, flags)
     }
 
+    /// One on SQLite, with these variables in its environment.
+    pub fn under_a_manager(
+        server: &dyn XmppServer,
+        flags: &[&str],
+        environment: &[(&str, &str)],
+    ) -> Self {
+        let folder = folder::new();
+        let url = format!("sqlite:{}/buffer.db", folder.path().display());
+        let mut daemon = Self::prepare(folder, server, &url);
+        let environment = environment.iter();
+        daemon.environment = environment
+            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+            .collect();
+        daemon.start_with(flags);
+        daemon
+    }
+
     /// Each of `flags` is `section.key=value`, over the configuration file.
     fn start(folder: TempDir, server: &dyn XmppServer, url: &str, flags: &[&str]) -> Self {
+        let mut daemon = Self::prepare(folder, server, url);
+        daemon.start_with(flags);
+        daemon
+    }
+
+    fn prepare(folder: TempDir, server: &dyn XmppServer, url: &str) -> Self {
         let path = folder.path();
         secret(&path.join("xmpp-password"), EXECUTOR.1);
         secret(&path.join("store-password"), mariadb::PASSWORD);
@@ -88,13 +112,12 @@ impl Gristmill {
             },
         );
         fs::write(path.join("gristmill.toml"), config).expect("a configuration");
-        let mut daemon = Self {
+        Self {
             process: None,
             flags: Vec::new(),
+            environment: Vec::new(),
             folder,
-        };
-        daemon.start_with(flags);
-        daemon
+        }
     }
 
     /// Starts it with other flags on the same configuration file and store.
@@ -114,7 +137,8 @@ impl Gristmill {
             .arg("serve")
             .arg("--config")
             .arg(self.config_file())
-            .args(&self.flags);
+            .args(&self.flags)
+            .envs(self.environment.iter().cloned());
         self.process = Some(Process::start("gristmill", command, &self.log_file()));
     }
 
@@ -183,6 +207,14 @@ impl Gristmill {
             .as_ref()
             .expect("a running daemon")
             .signal("TERM");
+    }
+
+    /// Sends SIGHUP.
+    pub fn hang_up(&self) {
+        self.process
+            .as_ref()
+            .expect("a running daemon")
+            .signal("HUP");
     }
 
     /// Freezes it.

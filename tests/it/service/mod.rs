@@ -2,6 +2,8 @@
 
 mod health;
 mod metrics;
+mod reload;
+mod systemd;
 
 use std::thread::sleep;
 use std::time::{Duration, Instant};

@@ -79,10 +79,12 @@ impl Door {
         };
         let bridge = Arc::new(Bridge::new(store, Arc::new(WallClock), bridge));
         let shutdown = CancellationToken::new();
+        let (_, supervisors) = tokio::sync::watch::channel(Vec::new());
         let task = tokio::spawn(xmpp::run(
             settings,
             bridge,
             Arc::default(),
+            supervisors,
             shutdown.clone(),
         ));
         Self {

@@ -1,0 +1,188 @@
+//! The configuration read again, while running.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+use toml::{Table, Value};
+use tracing::Level;
+
+use super::{Manager, bridge_settings, conducting, listening_owners, refuse_orphans, supervisors};
+use crate::bridge::Bridge;
+use crate::buffer::Gate;
+use crate::config::{Config, Loaded, Supervisor};
+use crate::error::{Kind, Report};
+use crate::xmpp;
+
+/// What changes while running; every other key needs a restart.
+const LIVE: [&str; 7] = [
+    "supervisor",
+    "bridge.jobs_wanted",
+    "bridge.max_jobs_per_request",
+    "bridge.receipts",
+    "bridge.max_age",
+    "conductor.slots",
+    "log.level",
+];
+
+/// Reads the configuration again.
+type Load = Box<dyn Fn() -> Result<Loaded, Report> + Send + Sync>;
+
+/// Changes the level of the log.
+type SetLevel = Box<dyn Fn(Level) + Send + Sync>;
+
+/// Reads the configuration again whenever it is asked to.
+pub struct Reload {
+    hangups: Signal,
+    load: Load,
+    set_level: SetLevel,
+    /// What holds by now: as it was at the start, but for what has changed since.
+    config: Config,
+    /// As it was at the start.
+    tree: Table,
+}
+
+/// The parts of the daemon that can change while running.
+pub(super) struct Live {
+    pub bridge: Arc<Bridge>,
+    pub gate: Arc<Gate>,
+    pub supervisors: watch::Sender<Vec<xmpp::Supervisor>>,
+    pub slots: Arc<AtomicUsize>,
+}
+
+impl Reload {
+    /// On SIGHUP. `loaded`: what the daemon starts with.
+    pub fn on_hangup(loaded: Loaded, load: Load, set_level: SetLevel) -> Result<Self, Report> {
+        let hangups = signal(SignalKind::hangup()).map_err(|error| {
+            Report::new(Kind::Failed, "signals cannot be listened to").because(error)
+        })?;
+        Ok(Self {
+            hangups,
+            load,
+            set_level,
+            config: loaded.config,
+            tree: loaded.tree,
+        })
+    }
+
+    /// Until `stop`.
+    pub(super) async fn run(mut self, live: Live, manager: &Manager, stop: &CancellationToken) {
+        loop {
+            tokio::select! {
+                () = stop.cancelled() => return,
+                _ = self.hangups.recv() => {}
+            }
+            manager.tell_reloading();
+            match self.reload(&live).await {
+                Ok(()) => tracing::info!("the configuration was read again"),
+                Err(report) => {
+                    tracing::error!(%report, "the configuration stays as it is: the new one cannot be used");
+                }
+            }
+            manager.tell(&[sd_notify::NotifyState::Ready]);
+        }
+    }
+
+    async fn reload(&mut self, live: &Live) -> Result<(), Report> {
+        let new = (self.load)()?;
+        let config = adopt(&self.config, &new.config);
+        let peers = supervisors(&config)?;
+        self.refuse_new_orphans(&config, live).await?;
+        live.bridge.reconfigure(bridge_settings(&config));
+        live.supervisors.send_replace(peers);
+        live.slots
+            .store(conducting::slots(&config), Ordering::Relaxed);
+        (self.set_level)(config.log.level);
+        for key in pending(&self.tree, &new.tree) {
+            tracing::warn!(key, "changed, and needs a restart");
+        }
+        let listening = |config| BTreeSet::from_iter(listening_owners(config));
+        if listening(&self.config) != listening(&new.config) {
+            tracing::warn!(
+                key = "supervisor.notify",
+                "whose owner is told of changes unasked has changed, and needs a restart"
+            );
+        }
+        self.config = config;
+        Ok(())
+    }
+
+    /// To who is no supervisor any more nobody answers; its unfinished jobs would be forgotten.
+    async fn refuse_new_orphans(&self, config: &Config, live: &Live) -> Result<(), Report> {
+        let owners = |config: &Config| -> Vec<_> {
+            let owners = config.supervisor.iter().map(Supervisor::owner);
+            owners.filter_map(Result::ok).collect()
+        };
+        let known = owners(config);
+        let is_gone = |owner| !known.contains(owner);
+        if config.buffer.allow_orphans || !owners(&self.config).iter().any(is_gone) {
+            return Ok(());
+        }
+        let checked = refuse_orphans(&known, &*live.gate).await;
+        checked.map_err(|error| super::store_report(&config.buffer.url, &error))
+    }
+}
+
+/// What holds, with what can change while running.
+fn adopt(current: &Config, new: &Config) -> Config {
+    let mut config = current.clone();
+    config.supervisor.clone_from(&new.supervisor);
+    config.bridge.jobs_wanted = new.bridge.jobs_wanted;
+    config.bridge.max_jobs_per_request = new.bridge.max_jobs_per_request;
+    config.bridge.receipts = new.bridge.receipts;
+    config.bridge.max_age = new.bridge.max_age;
+    config.conductor.slots = new.conductor.slots;
+    config.log.level = new.log.level;
+    config
+}
+
+/// The keys that differ and do not change while running.
+fn pending(started: &Table, new: &Table) -> Vec<String> {
+    let (mut before, mut after) = (BTreeMap::new(), BTreeMap::new());
+    flatten("", started, &mut before);
+    flatten("", new, &mut after);
+    let keys: BTreeSet<_> = before.keys().chain(after.keys()).collect();
+    let differ = |key: &&&String| before.get(**key) != after.get(**key);
+    let keys = keys.iter().filter(differ);
+    let keys = keys.filter(|key| !LIVE.contains(&key.as_str()));
+    keys.map(|key| (*key).clone()).collect()
+}
+
+fn flatten(prefix: &str, table: &Table, into: &mut BTreeMap<String, Value>) {
+    for (key, value) in table {
+        let key = format!("{prefix}{key}");
+        match value {
+            Value::Table(table) => flatten(&format!("{key}."), table, into),
+            value => {
+                into.insert(key, value.clone());
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_needs_a_restart_is_named() {
+        let table = |text: &str| text.parse::<Table>().unwrap();
+        let before = table("[a]\nx = 1\ny = 2\n[a.b]\nz = [1]\n[log]\nlevel = \"info\"\n");
+        let after = table("[a]\nx = 1\nw = 2\n[a.b]\nz = [2]\n[log]\nlevel = \"debug\"\n");
+        assert_eq!(pending(&before, &after), ["a.b.z", "a.w", "a.y"]);
+        assert!(pending(&before, &before).is_empty());
+    }
+
+    #[test]
+    fn what_is_live_is_a_key() {
+        let defaults = crate::config::DEFAULTS.parse::<Table>().unwrap();
+        let mut keys = BTreeMap::new();
+        flatten("", &defaults, &mut keys);
+        for key in LIVE.iter().filter(|key| **key != "supervisor") {
+            assert!(keys.contains_key(*key), "{key}");
+        }
+    }
+}
