@@ -2,6 +2,7 @@
 
 mod health;
 mod metrics;
+mod packaging;
 mod reload;
 mod systemd;
 
