@@ -9,6 +9,7 @@ use nix::sys::resource::{UsageWho, getrusage};
 use nix::sys::time::TimeVal;
 use rustix::param::{clock_ticks_per_second, page_size};
 use rustix::process::Pid;
+use rustix::time::{ClockId, clock_gettime};
 
 use super::folder::WORK;
 use super::folder_size::folder_size;
@@ -21,8 +22,10 @@ const FIRST_INTERVAL: Duration = Duration::from_millis(10);
 const INTERVAL: Duration = Duration::from_millis(200);
 /// How often its folder is.
 const FOLDER_INTERVAL: Duration = Duration::from_secs(1);
-/// Looking takes at most this part of the time.
+/// Looking takes at most this part of the time of a processor.
 const SHARE: u32 = 20;
+/// However long a look at the folder took, the next one is not later than this.
+const LONGEST_FOLDER_PAUSE: Duration = Duration::from_secs(10);
 
 /// Watches what a run uses.
 pub struct Meter {
@@ -31,6 +34,7 @@ pub struct Meter {
     outputs: Vec<File>,
     interval: Duration,
     due: Duration,
+    folder_interval: Duration,
     folder_due: Duration,
     /// Of the tree, in bytes, as far as it was seen.
     peak_memory: u64,
@@ -54,6 +58,7 @@ impl Meter {
             outputs,
             interval: FIRST_INTERVAL,
             due: now + FIRST_INTERVAL,
+            folder_interval: FIRST_INTERVAL,
             folder_due: now + FIRST_INTERVAL,
             peak_memory: 0,
         }
@@ -69,11 +74,13 @@ impl Meter {
         if now < self.due {
             return None;
         }
+        let spent = processor_time();
         let breach = self.outputs().or_else(|| self.processes());
+        // On a busy machine a look takes long and costs little.
+        let spent = processor_time().saturating_sub(spent);
         let breach = breach.or_else(|| self.folder(now));
         self.interval = (self.interval * 2).min(INTERVAL);
-        let done = since_boot();
-        self.due = done + self.interval.max(done.saturating_sub(now) * SHARE);
+        self.due = since_boot() + self.interval.max(spent * SHARE);
         breach
     }
 
@@ -133,8 +140,9 @@ impl Meter {
         let most = self.limits.folder_size;
         let size = folder_size(Path::new(WORK), most);
         let done = since_boot();
-        let pause = FOLDER_INTERVAL.max(done.saturating_sub(now) * SHARE);
-        self.folder_due = done + pause;
+        self.folder_interval = (self.folder_interval * 2).min(FOLDER_INTERVAL);
+        let cost = (done.saturating_sub(now) * SHARE).min(LONGEST_FOLDER_PAUSE);
+        self.folder_due = done + self.folder_interval.max(cost);
         (size > most).then_some(Cause::Folder)
     }
 }
@@ -183,6 +191,11 @@ fn of_ended_children() -> Usage {
         cpu: duration(usage.user_time()) + duration(usage.system_time()),
         peak_memory: u64::try_from(usage.max_rss()).unwrap_or(0) * 1024,
     }
+}
+
+/// What this thread has used.
+fn processor_time() -> Duration {
+    Duration::try_from(clock_gettime(ClockId::ThreadCPUTime)).unwrap_or_default()
 }
 
 fn duration(time: TimeVal) -> Duration {

@@ -5,14 +5,21 @@ use std::collections::HashSet;
 use std::fs;
 
 use rustix::io::Errno;
-use rustix::process::{self, Pid, Signal, WaitOptions, WaitStatus};
+use rustix::process::{
+    self, Pid, Signal, WaitId, WaitIdOptions, WaitIdStatus, WaitOptions, waitid, waitpid,
+};
 
 use super::journal::End;
 
+/// Who still starts processes after so many rounds is killed without being stopped first.
+const STOP_ROUNDS: usize = 100;
+
 /// Whatever was started below this process.
 pub struct Tree {
-    /// The program: the leader of its group.
+    /// The program: the leader of its group. It is buried last, for as long as it is not, its
+    /// number is its group's and nobody else's.
     program: Pid,
+    buried: bool,
     /// What became of it.
     end: Option<End>,
 }
@@ -20,7 +27,11 @@ pub struct Tree {
 impl Tree {
     /// The tree of a program that was just started.
     pub fn of(program: Pid) -> Self {
-        Self { program, end: None }
+        Self {
+            program,
+            buried: false,
+            end: None,
+        }
     }
 
     /// What became of the program; `None`: it lives.
@@ -28,37 +39,74 @@ impl Tree {
         self.end
     }
 
-    /// Takes note of what has died; `false`: nothing lives.
+    /// Takes note of what has died; `false`: nothing lives. Those who die meanwhile are left for
+    /// the next time: there may be no end of them.
     pub fn reap(&mut self) -> bool {
-        loop {
-            match process::wait(WaitOptions::NOHANG) {
-                Ok(Some((pid, status))) if pid == self.program => self.end = end_of(status),
-                Ok(Some(_)) | Err(Errno::INTR) => (),
-                Ok(None) => return true,
-                Err(_) => return false,
+        let look = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
+        if self.end.is_none()
+            && let Ok(Some(status)) = waitid(WaitId::Pid(self.program), look)
+        {
+            self.end = end_of(&status);
+        }
+        let mut left = self.end.is_none();
+        for child in children(process::getpid()) {
+            left |= child != self.program && !bury(child);
+        }
+        if left {
+            return true;
+        }
+        self.buried |= bury(self.program);
+        // The list of children may lack some, if it was read while others died.
+        !matches!(process::wait(WaitOptions::NOHANG), Err(Errno::CHILD))
+    }
+
+    /// Asks all processes to end.
+    pub fn ask(&self) {
+        self.signal_group(Signal::TERM);
+        for pid in descendants(usize::MAX) {
+            if self.buried || process::getpgid(Some(pid)) != Ok(self.program) {
+                let _ = process::kill_process(pid, Signal::TERM);
             }
         }
     }
 
-    /// Sends a signal to the program's group and to every process that left it; returns how many
-    /// processes there were. What is being born just now may be missed outside of the group:
-    /// repeat it until nothing lives.
-    pub fn signal(&self, signal: Signal) -> usize {
-        // As long as the program was not buried, its number is its group's and nobody else's.
-        if self.end.is_none() {
-            let _ = process::kill_process_group(self.program, signal);
-        }
-        let processes = descendants(usize::MAX);
-        for pid in &processes {
-            if self.end.is_some() || process::getpgid(Some(*pid)) != Ok(self.program) {
-                let _ = process::kill_process(*pid, signal);
+    /// Kills all processes; returns how many there were. The group dies at one blow, whatever it
+    /// is doing. Who left it is stopped first, and killed when nobody is left who could start
+    /// another: the dead make room for new ones below the kernel's limit, the stopped do not.
+    /// What was missed is caught the next time: repeat it until nothing lives.
+    pub fn fell(&self) -> usize {
+        self.signal_group(Signal::KILL);
+        let mut stopped = HashSet::new();
+        for _ in 0..STOP_ROUNDS {
+            let before = stopped.len();
+            for pid in descendants(usize::MAX) {
+                if stopped.insert(pid) {
+                    let _ = process::kill_process(pid, Signal::STOP);
+                }
+            }
+            if stopped.len() == before {
+                break;
             }
         }
-        processes.len()
+        for pid in &stopped {
+            let _ = process::kill_process(*pid, Signal::KILL);
+        }
+        stopped.len()
+    }
+
+    fn signal_group(&self, signal: Signal) {
+        if !self.buried {
+            let _ = process::kill_process_group(self.program, signal);
+        }
     }
 }
 
-fn end_of(status: WaitStatus) -> Option<End> {
+/// Whether a child is dead and now buried.
+fn bury(child: Pid) -> bool {
+    matches!(waitpid(Some(child), WaitOptions::NOHANG), Ok(Some(_)))
+}
+
+fn end_of(status: &WaitIdStatus) -> Option<End> {
     let signal = || status.terminating_signal().map(End::Signal);
     status.exit_status().map(End::Code).or_else(signal)
 }

@@ -84,7 +84,7 @@ impl Watch {
         while self.tree.reap() {
             let now = since_boot();
             self.decide(now);
-            if self.stage == Stage::Forced && self.tree.signal(Signal::KILL) > FEW {
+            if self.stage == Stage::Forced && self.tree.fell() > FEW {
                 // Who forks without end must not gain ground.
                 pause = SHORTEST_WAIT;
             }
@@ -113,7 +113,7 @@ impl Watch {
                 if self.cause.is_some_and(Cause::is_urgent) {
                     self.stage = Stage::Forced;
                 } else if ended || self.cause.is_some() {
-                    self.tree.signal(Signal::TERM);
+                    self.tree.ask();
                     self.stage = Stage::Asked(now + self.grace());
                 }
             }

@@ -90,6 +90,33 @@ async fn one_whose_forks_flee() {
     assert_eq!(left_of(&stage, &run), 0);
 }
 
+/// The program is gone at once. What it leaves behind never stands still: each process starts
+/// another and ends. (After 2000 generations they stop, if ever the test fails.)
+async fn left_behind(heir: &str) -> RunReport {
+    let stage = narrow(|limits| limits.processes = 100).await;
+    let script = format!(
+        "trap '' TERM; n=$(( ${{1:-0}} + 1 )); [ $n -gt 2000 ] && exit\n\
+         [ $n -eq 1 ] && for i in 1 2 3; do {heir} \"$0\" 1 & done\n\
+         [ $n -eq 1 ] || {heir} \"$0\" $n &\n\
+         exit 0"
+    );
+    let (run, report) = beside_a_good_one(&stage, &script).await;
+    assert_eq!(left_of(&stage, &run), 0);
+    report
+}
+
+#[tokio::test]
+async fn one_whose_heirs_fork_on() {
+    let report = left_behind("").await;
+    assert_eq!(report.verdict, Verdict::Succeeded, "{report:?}");
+}
+
+#[tokio::test]
+async fn one_whose_heirs_fork_on_and_flee() {
+    let report = left_behind("setsid").await;
+    assert_eq!(report.verdict, Verdict::Succeeded, "{report:?}");
+}
+
 #[tokio::test]
 async fn one_that_ignores_term() {
     let stage = Stage::with(Way::Direct, |settings| {
@@ -124,8 +151,10 @@ async fn one_that_fills_its_folder() {
 #[tokio::test]
 async fn one_that_digs_too_deep() {
     let stage = narrow(|_| ()).await;
-    let deep =
-        "exec python3 -c 'import os\nwhile True: os.mkdir(\"d\" * 200); os.chdir(\"d\" * 200)'";
+    // Deeper than any path can name, and no deeper: each folder is also one to remove.
+    let deep = "exec python3 -c 'import os, time\n\
+                for i in range(1000): os.mkdir(\"d\" * 200); os.chdir(\"d\" * 200)\n\
+                time.sleep(60)'";
     let (run, report) = beside_a_good_one(&stage, deep).await;
     assert_eq!(fault(&report), "folder-limit");
     stage.runner().forget(run.key, true).await.unwrap();
