@@ -37,7 +37,7 @@ use reports::{door_report, listen_report};
 pub use manager::Manager;
 pub use reload::Reload;
 pub use reports::store_report;
-pub use runner::serve_runner;
+pub use runner::{serve_runner, try_runner};
 pub use truth::RunnerTruth;
 
 /// The machine's clocks: the one place that reads the time of day.
@@ -215,6 +215,11 @@ pub async fn try_connections(config: &Config) -> Result<(), Report> {
         let what = format!("{}: no log-in to the XMPP server", config.xmpp.jid);
         Report::new(Kind::Unreachable, what).because(error)
     })
+}
+
+/// Visits the XMPP server step by step; an error where the password cannot be read.
+pub async fn visit_server(config: &Config) -> Result<xmpp::Visit, Report> {
+    Ok(xmpp::visit(&door_settings(config)?).await)
 }
 
 /// A store that still has to be made or migrated is asked for that alone.

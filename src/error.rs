@@ -26,7 +26,13 @@ impl Kind {
     /// The process's exit code.
     #[must_use]
     pub fn exit_code(self) -> ExitCode {
-        ExitCode::from(match self {
+        ExitCode::from(self.code())
+    }
+
+    /// The same as a number.
+    #[must_use]
+    pub fn code(self) -> u8 {
+        match self {
             Self::Failed => 1,
             Self::Usage => 2,
             Self::Configuration => 3,
@@ -34,7 +40,7 @@ impl Kind {
             Self::NotFound => 5,
             Self::Conflict => 6,
             Self::Bug => 70,
-        })
+        }
     }
 }
 

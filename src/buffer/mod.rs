@@ -39,7 +39,9 @@ pub use gate::Gate;
 pub use migrate::Step;
 pub use mysql::MysqlBuffer;
 pub use notices::{AnsweredWord, Notice, Notices, TakeNotices};
-pub use open::{OpenError, Options, migrate, open, open_for_operating, open_for_reading, plan};
+pub use open::{
+    OpenError, Options, migrate, open, open_for_operating, open_for_reading, plan, store_time,
+};
 pub use operations::{Drain, Note, Operation, Operations, Purge};
 pub use sqlite::SqliteBuffer;
 pub use url::{InvalidUrl, MysqlServer, MysqlUrl, StoreUrl};

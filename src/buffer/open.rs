@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use jiff::Timestamp;
 use secrecy::SecretString;
 
 use super::{Operations, Step, Store, StoreUrl, mysql, sqlite};
@@ -128,6 +129,14 @@ pub async fn plan(url: &StoreUrl, options: &Options) -> Result<Vec<Step>, OpenEr
     match url {
         StoreUrl::Sqlite(path) => sqlite::plan(path).await,
         StoreUrl::Mysql(url) => mysql::plan(url, options).await,
+    }
+}
+
+/// What time it is at the store; `None`: it is a file of this machine.
+pub async fn store_time(url: &StoreUrl, options: &Options) -> Result<Option<Timestamp>, OpenError> {
+    match url {
+        StoreUrl::Sqlite(_) => Ok(None),
+        StoreUrl::Mysql(url) => mysql::time(url, options).await.map(Some),
     }
 }
 

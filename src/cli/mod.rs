@@ -5,7 +5,9 @@ mod args;
 mod config;
 mod demo;
 mod docs;
+mod doctor;
 mod drain;
+mod health;
 mod job;
 mod local;
 mod logging;
@@ -69,6 +71,7 @@ fn run(command: Command, output: &mut Output) -> Result<(), Report> {
         Command::Drain(arguments) => in_runtime(drain::drain(arguments, output)),
         Command::Undrain(arguments) => in_runtime(drain::undrain(arguments, output)),
         Command::Purge(arguments) => in_runtime(purge::run(arguments, output)),
+        Command::Doctor(arguments) => in_runtime(doctor::run(arguments, output)),
         Command::Migrate(arguments) => in_runtime(migrate::run(arguments, output)),
         Command::Completions { shell } => docs::completions(shell, output),
         Command::Man { folder } => docs::man(folder.as_deref(), output),

@@ -67,7 +67,7 @@ fn user_ids<'a>(
 }
 
 /// Asks the runner who it is, or looks whether one could work here; changes nothing.
-pub(super) async fn try_runner(config: &Config) -> Result<(), Report> {
+pub async fn try_runner(config: &Config) -> Result<(), Report> {
     if !config.conductor.enabled {
         return Ok(());
     }

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use futures::future::select_ok;
 use futures::{FutureExt, SinkExt};
+use rustls_pki_types::CertificateDer;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_xmpp::connect::AsyncReadAndWrite;
@@ -32,6 +33,16 @@ pub struct Established {
     pub connection: Connection,
     /// What the guard under its parser sees.
     pub report: GuardReport,
+}
+
+/// A connection before the log-in.
+pub(super) struct Secured {
+    /// What is sent.
+    wire: Wire,
+    /// What binds a log-in to this connection.
+    exporter: Option<Vec<u8>>,
+    /// The server's certificates, its own first; none without TLS.
+    pub chain: Vec<CertificateDer<'static>>,
 }
 
 /// Opens connections to the configured server.
@@ -61,24 +72,9 @@ impl Connector {
     /// One try: a stream that is logged in and not yet bound.
     pub async fn open(&self) -> Result<Established, ConnectError> {
         let tcp = self.reach().await?;
-        let limits = &self.settings.limits;
         let report = GuardReport::counting_in(self.trips.clone());
-        let (wire, exporter): (Wire, _) = match self.settings.security {
-            Security::Plaintext => (Box::new(self.guarded(tcp, &report)), None),
-            Security::DirectTls => self.secure(tcp, &report).await?,
-            Security::StartTls => {
-                let tcp =
-                    within(limits.connect, "STARTTLS", Box::pin(self.ask_for_tls(tcp))).await?;
-                self.secure(tcp, &report).await?
-            }
-        };
-        let (stream, features) =
-            within(limits.login, "the log-in", self.log_in(wire, exporter)).await?;
-        if !features.can_bind() {
-            return Err(ConnectError::Unreachable(
-                "the server does not let us bind a resource".into(),
-            ));
-        }
+        let secured = self.secure(tcp, &report).await?;
+        let (stream, features) = self.enter(secured).await?;
         let connection = Connection {
             stream,
             features,
@@ -87,7 +83,8 @@ impl Connector {
         Ok(Established { connection, report })
     }
 
-    async fn reach(&self) -> Result<TcpStream, ConnectError> {
+    /// The first step: somebody takes the connection.
+    pub(super) async fn reach(&self) -> Result<TcpStream, ConnectError> {
         let settings = &self.settings;
         let servers = if let Some(server) = &settings.server {
             vec![server.clone()]
@@ -165,11 +162,47 @@ impl Connector {
         }
     }
 
-    async fn secure(
+    /// The second step: nobody else listens, as far as it is configured.
+    pub(super) async fn secure(
         &self,
         tcp: TcpStream,
         report: &GuardReport,
-    ) -> Result<(Wire, Option<Vec<u8>>), ConnectError> {
+    ) -> Result<Secured, ConnectError> {
+        let limit = self.settings.limits.connect;
+        match self.settings.security {
+            Security::Plaintext => Ok(Secured {
+                wire: Box::new(self.guarded(tcp, report)),
+                exporter: None,
+                chain: Vec::new(),
+            }),
+            Security::DirectTls => self.speak_tls(tcp, report).await,
+            Security::StartTls => {
+                let tcp = within(limit, "STARTTLS", Box::pin(self.ask_for_tls(tcp))).await?;
+                self.speak_tls(tcp, report).await
+            }
+        }
+    }
+
+    /// The third step: the account and its password are accepted.
+    pub(super) async fn enter(
+        &self,
+        secured: Secured,
+    ) -> Result<(XmppStream, StreamFeatures), ConnectError> {
+        let Secured { wire, exporter, .. } = secured;
+        let limit = self.settings.limits.login;
+        let entered = within(limit, "the log-in", self.log_in(wire, exporter)).await?;
+        if entered.1.can_bind() {
+            return Ok(entered);
+        }
+        let what = "the server does not let us bind a resource";
+        Err(ConnectError::Unreachable(what.into()))
+    }
+
+    async fn speak_tls(
+        &self,
+        tcp: TcpStream,
+        report: &GuardReport,
+    ) -> Result<Secured, ConnectError> {
         let ca_file = self.settings.ca_file.clone();
         let config = tokio::task::spawn_blocking(move || tls::client_config(ca_file.as_deref()))
             .await
@@ -181,8 +214,13 @@ impl Connector {
             tls::handshake(config, self.domain(), tcp),
         )
         .await?;
-        let exporter = tls::exporter(&tls);
-        Ok((Box::new(self.guarded(tls, report)), exporter))
+        let (_, session) = tls.get_ref();
+        let chain = session.peer_certificates().unwrap_or_default().to_vec();
+        Ok(Secured {
+            exporter: tls::exporter(&tls),
+            wire: Box::new(self.guarded(tls, report)),
+            chain,
+        })
     }
 
     async fn log_in(

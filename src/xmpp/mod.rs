@@ -18,6 +18,7 @@ mod srv;
 mod teller;
 mod tls;
 mod unasked;
+mod visit;
 mod vitals;
 mod wire;
 mod wish;
@@ -31,6 +32,7 @@ use crate::bridge::Bridge;
 
 pub use connector::{Connector, Established};
 pub use settings::{InvalidServer, Security, Server, Settings, Supervisor, TimeLimits};
+pub use visit::{Certificate, Visit, visit};
 pub use vitals::{Call, Calls, Vitals};
 pub use wire::ConnectError;
 

@@ -17,6 +17,7 @@ mod conductor;
 mod config;
 mod daemon;
 mod demo;
+mod doctor;
 mod e2e_calls;
 mod e2e_chaos;
 mod e2e_default_limits;

@@ -50,6 +50,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "config",
             "daemon",
             "error",
+            "http",
             "job",
             "runner",
             "windmill",

@@ -22,6 +22,7 @@ mod schema;
 mod session;
 mod standing;
 mod statement;
+mod time;
 mod told;
 mod writer;
 
@@ -41,6 +42,7 @@ use session::{Session, Work};
 use writer::Writer;
 
 pub(super) use schema::{migrate, plan};
+pub(super) use time::time;
 
 /// The smallest `max_allowed_packet` that makes sense, in bytes.
 const MIN_PACKET: usize = 1 << 20;

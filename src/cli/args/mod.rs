@@ -48,6 +48,8 @@ pub(super) enum Command {
     Purge(Purge),
     /// Bring the store's schema up to date; serve does so at start unless told not to
     Migrate(Migrate),
+    /// Look at everything that the daemon needs, one line each; exit code by the worst
+    Doctor(Doctor),
     /// Write a completion script
     Completions {
         /// The shell to write it for
@@ -249,6 +251,15 @@ pub(super) struct Migrate {
     #[arg(long)]
     pub(super) plan: bool,
     /// Print one JSON object for each step
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Doctor {
+    #[command(flatten)]
+    pub(super) source: ConfigSource,
+    /// Print one JSON object for each line
     #[arg(long)]
     pub(super) json: bool,
 }

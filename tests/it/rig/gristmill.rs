@@ -3,7 +3,7 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::process::ExitStatus;
+use std::process::{ExitStatus, Output};
 use std::time::Duration;
 
 use tempfile::TempDir;
@@ -190,6 +190,25 @@ impl Gristmill {
     /// Where scripts write.
     pub fn job_log_file(&self) -> PathBuf {
         self.folder.path().join("job-log")
+    }
+
+    /// One on SQLite that is not started yet.
+    pub fn prepared(server: &dyn XmppServer) -> Self {
+        let folder = folder::new();
+        let url = format!("sqlite:{}/buffer.db", folder.path().display());
+        Self::prepare(folder, server, &url)
+    }
+
+    /// One on a database of MariaDB that is not started yet.
+    pub fn prepared_on_mariadb(server: &dyn XmppServer, store_url: &str) -> Self {
+        Self::prepare(folder::new(), server, store_url)
+    }
+
+    /// Runs a command on its configuration that may fail.
+    pub fn ask(&self, words: &[&str]) -> Output {
+        let mut command = command(env!("CARGO_BIN_EXE_gristmill"));
+        command.args(words).arg("--config").arg(self.config_file());
+        command.output().expect("a command")
     }
 
     /// Runs an operator's command on its configuration.

@@ -45,9 +45,14 @@ impl Authority {
 
     /// One that is valid until the first day of a year.
     pub fn issue_until(&self, folder: &Path, host: &str, year: i32) -> Certificate {
+        self.issue_until_day(folder, host, (year, 1, 1))
+    }
+
+    /// One that is valid until a year, month and day.
+    fn issue_until_day(&self, folder: &Path, host: &str, end: (i32, u8, u8)) -> Certificate {
         let key = KeyPair::generate().expect("a key");
         let mut params = params(host, vec![host.to_owned()]);
-        params.not_after = date_time_ymd(year, 1, 1);
+        params.not_after = date_time_ymd(end.0, end.1, end.2);
         params.use_authority_key_identifier_extension = true;
         let certificate = params.signed_by(&key, &self.issuer).expect("a certificate");
         write(folder, host, &certificate.pem(), &key)
@@ -60,6 +65,14 @@ pub fn self_signed(folder: &Path, host: &str) -> Certificate {
     let params = params(host, vec![host.to_owned()]);
     let certificate = params.self_signed(&key).expect("a certificate");
     write(folder, host, &certificate.pem(), &key)
+}
+
+/// Year, month and day of the tenth day from now.
+fn in_some_days() -> (i32, u8, u8) {
+    let end = jiff::Timestamp::now() + jiff::SignedDuration::from_hours(10 * 24);
+    let end = end.to_zoned(jiff::tz::TimeZone::UTC);
+    let number = |number: i8| u8::try_from(number).expect("a date");
+    (end.year().into(), number(end.month()), number(end.day()))
 }
 
 fn params(name: &str, hosts: Vec<String>) -> CertificateParams {
@@ -84,6 +97,8 @@ fn write(folder: &Path, host: &str, pem: &str, key: &KeyPair) -> Certificate {
 pub enum Identity {
     /// With a good certificate.
     Valid,
+    /// With one that is good for some days more.
+    EndsSoon,
     /// With one that was good once.
     Expired,
     /// With somebody else's.
@@ -97,6 +112,7 @@ impl Identity {
     pub fn certificate(self, authority: &Authority, folder: &Path, host: &str) -> Certificate {
         match self {
             Self::Valid => authority.issue(folder, host),
+            Self::EndsSoon => authority.issue_until_day(folder, host, in_some_days()),
             Self::Expired => authority.issue_until(folder, host, 2021),
             Self::OtherHost => authority.issue(folder, "other.test"),
             Self::SelfSigned => self_signed(folder, host),

@@ -1,0 +1,123 @@
+//! `gristmill doctor`: everything that the daemon needs, looked at beside a running daemon or
+//! without one. It changes nothing, and binds no resource.
+
+mod daemon;
+mod disk;
+mod finding;
+mod folders;
+mod limits;
+mod store;
+mod xmpp;
+
+use std::time::Duration;
+
+use futures::FutureExt;
+use futures::future::{BoxFuture, join_all};
+use tokio::task::spawn_blocking;
+use tokio::time::timeout;
+
+use crate::config::Config;
+use crate::error::{Kind, Report};
+
+use super::args::Doctor;
+use super::output::Output;
+use finding::{Finding, Verdict};
+
+/// How long one look may take.
+const LIMIT: Duration = Duration::from_secs(30);
+
+pub(super) async fn run(arguments: Doctor, output: &mut Output) -> Result<(), Report> {
+    let config = match arguments.source.load() {
+        Ok(loaded) => loaded.config,
+        Err(report) => {
+            print(
+                &Finding::of_report("configuration", &report),
+                arguments.json,
+                output,
+            )?;
+            return Err(Report::new(report.kind, "nothing else can be looked at"));
+        }
+    };
+    let mut findings = vec![Finding::ok("configuration", "is sound")];
+    findings.extend(look(&config).await);
+    for finding in &findings {
+        print(finding, arguments.json, output)?;
+    }
+    conclude(&findings, output)
+}
+
+/// All looks at the same time; their findings in the order of what rests on what.
+async fn look(config: &Config) -> Vec<Finding> {
+    let looks = [
+        ("rights", aside(config, folders::look)),
+        ("disk", aside(config, disk::look)),
+        ("limits", aside(config, limits::look)),
+        ("store", store::look(config).boxed()),
+        ("xmpp", xmpp::look(config).boxed()),
+        ("runner", look_at_runner(config).boxed()),
+        ("daemon", daemon::look(config).boxed()),
+    ];
+    let looks = looks.map(|(subject, look)| async move {
+        timeout(LIMIT, look).await.unwrap_or_else(|_| {
+            let what = format!("no answer within {} s", LIMIT.as_secs());
+            let remedy = "find out what it waits for; a file system that hangs looks like this";
+            vec![Finding::error(subject, Kind::Unreachable, what, remedy)]
+        })
+    });
+    join_all(looks).await.into_iter().flatten().collect()
+}
+
+/// A file system may hang; the other looks do not wait for it.
+fn aside(config: &Config, look: fn(&Config) -> Vec<Finding>) -> BoxFuture<'static, Vec<Finding>> {
+    let config = config.clone();
+    async move {
+        let looked = spawn_blocking(move || look(&config)).await;
+        looked.unwrap_or_default()
+    }
+    .boxed()
+}
+
+async fn look_at_runner(config: &Config) -> Vec<Finding> {
+    if !config.conductor.enabled {
+        return vec![Finding::ok("runner", "no jobs are run here")];
+    }
+    vec![match crate::daemon::try_runner(config).await {
+        Ok(()) if config.runner.in_process => Finding::ok("runner", "jobs can be run here"),
+        Ok(()) => {
+            let socket = config.runner.socket.display();
+            Finding::ok("runner", format!("answers at {socket}"))
+        }
+        Err(report) => Finding::of_report("runner", &report),
+    }]
+}
+
+fn print(finding: &Finding, json: bool, output: &mut Output) -> Result<(), Report> {
+    if json {
+        output.json(&finding.to_json())
+    } else {
+        output.line(finding)
+    }
+}
+
+/// Warnings are no failure.
+fn conclude(findings: &[Finding], output: &Output) -> Result<(), Report> {
+    let warnings = count(findings, |verdict| verdict == Verdict::Warning);
+    let errors = count(findings, |verdict| matches!(verdict, Verdict::Error(_)));
+    let worst = findings.iter().filter_map(|finding| match finding.verdict {
+        Verdict::Error(kind) => Some(kind),
+        Verdict::Ok | Verdict::Warning => None,
+    });
+    let said = format!("{errors} error(s), {warnings} warning(s)");
+    if let Some(worst) = worst.max_by_key(|kind| kind.code()) {
+        return Err(Report::new(worst, said));
+    }
+    output.note(said);
+    Ok(())
+}
+
+fn count(findings: &[Finding], wanted: impl Fn(Verdict) -> bool) -> usize {
+    findings
+        .iter()
+        .filter(|finding| wanted(finding.verdict))
+        .count()
+}

@@ -1,0 +1,107 @@
+//! The store: whether it answers, its schema, and its clock.
+
+use std::time::Instant;
+
+use jiff::{SignedDuration, Timestamp};
+
+use crate::buffer::{self, Options, Step, StoreUrl};
+use crate::config::Config;
+use crate::daemon::{self, SystemClock};
+use crate::error::{Kind, Report};
+use crate::job::policy::Clock;
+
+use super::finding::Finding;
+
+const STORE: &str = "store";
+const SCHEMA: &str = "schema";
+const CLOCK: &str = "clock";
+
+/// Daemons of one store whose clocks differ by more wait too long, or not long enough, before they
+/// try a job again.
+const CLOCK_WARNING: SignedDuration = SignedDuration::from_secs(5);
+
+pub(super) async fn look(config: &Config) -> Vec<Finding> {
+    let url = &config.buffer.url;
+    let unanswered = |report| vec![Finding::of_report(STORE, &report)];
+    let options = match daemon::store_options(&config.buffer) {
+        Ok(options) => options,
+        Err(report) => return unanswered(report),
+    };
+    let began = Instant::now();
+    let steps = match buffer::plan(url, &options).await {
+        Ok(steps) => steps,
+        Err(error) => return unanswered(daemon::store_report(url, &error)),
+    };
+    let answered = if steps.is_empty() {
+        ask(url, &options).await
+    } else {
+        Ok(())
+    };
+    match answered {
+        Ok(()) => {
+            let milliseconds = began.elapsed().as_millis();
+            let store = Finding::ok(STORE, format!("{url} answers ({milliseconds} ms)"));
+            vec![store, schema(&steps), clock(config, &options).await]
+        }
+        Err(report) => unanswered(report),
+    }
+}
+
+async fn ask(url: &StoreUrl, options: &Options) -> Result<(), Report> {
+    let store = buffer::open_for_reading(url, options).await;
+    let store = store.map_err(|error| daemon::store_report(url, &error))?;
+    store
+        .ping()
+        .await
+        .map_err(|error| Report::new(Kind::Unreachable, format!("{url}: no answer")).because(error))
+}
+
+fn schema(steps: &[Step]) -> Finding {
+    let what = match steps {
+        [] => return Finding::ok(SCHEMA, "is up to date"),
+        [first, ..] if first.version == 1 => "is not there yet".to_owned(),
+        steps => format!("lacks {} step(s)", steps.len()),
+    };
+    let remedy = "`gristmill serve` brings it up to date at start, as does `gristmill migrate`";
+    Finding::warning(SCHEMA, what, remedy)
+}
+
+async fn clock(config: &Config, options: &Options) -> Finding {
+    let before = SystemClock.now();
+    match buffer::store_time(&config.buffer.url, options).await {
+        Ok(None) => Finding::ok(CLOCK, "the store has this machine's"),
+        Ok(Some(there)) => compare(before, there, SystemClock.now()),
+        Err(error) => Finding::of_report(CLOCK, &daemon::store_report(&config.buffer.url, &error)),
+    }
+}
+
+/// The store told the time at some moment between two of ours.
+fn compare(before: Timestamp, there: Timestamp, after: Timestamp) -> Finding {
+    let ahead = there.duration_since(after).max(SignedDuration::ZERO);
+    let behind = before.duration_since(there).max(SignedDuration::ZERO);
+    let off = ahead.max(behind);
+    if off <= CLOCK_WARNING {
+        return Finding::ok(CLOCK, "the store's and this machine's agree");
+    }
+    let word = if ahead > behind { "ahead" } else { "behind" };
+    let what = format!("the store's is {off:#} {word} of this machine's");
+    Finding::warning(CLOCK, what, "set both by NTP (`timedatectl`)")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::finding::Verdict;
+    use super::*;
+
+    #[test]
+    fn clocks_may_differ_by_a_little() {
+        let at = |second| Timestamp::from_second(second).unwrap();
+        let verdict = |there| compare(at(1000), at(there), at(1002)).verdict;
+        for there in [995, 1001, 1007] {
+            assert_eq!(verdict(there), Verdict::Ok, "{there}");
+        }
+        for there in [994, 1008, 5000] {
+            assert_eq!(verdict(there), Verdict::Warning, "{there}");
+        }
+    }
+}

@@ -1,0 +1,217 @@
+//! What the doctor says of real servers that are well, ill, or away.
+
+use std::process::{Command, Output};
+
+use serde_json::Value;
+
+use crate::rig::folder;
+use crate::rig::gristmill::{ACCOUNTS, EXECUTOR_JID, Gristmill, SUPERVISOR, secret};
+use crate::rig::mariadb::MariaDb;
+use crate::rig::pki::{Authority, Identity};
+use crate::rig::prosody::{Prosody, Setup};
+use crate::rig::slixmpp::Supervisor;
+
+/// What is said of one thing.
+#[derive(Debug)]
+struct Line {
+    check: String,
+    verdict: String,
+    what: String,
+    remedy: Option<String>,
+}
+
+fn doctor(daemon: &Gristmill, flags: &[&str]) -> (i32, Vec<Line>) {
+    let mut words = vec!["doctor", "--json"];
+    words.extend(flags.iter().flat_map(|flag| ["--set", flag]));
+    let Output { status, stdout, .. } = daemon.ask(&words);
+    let lines = String::from_utf8(stdout).unwrap();
+    let lines = lines.lines().map(|line| {
+        let line: Value = serde_json::from_str(line).unwrap();
+        let text = |key: &str| line[key].as_str().map(str::to_owned);
+        Line {
+            check: text("check").unwrap(),
+            verdict: text("verdict").unwrap(),
+            what: text("what").unwrap(),
+            remedy: text("remedy"),
+        }
+    });
+    (status.code().unwrap(), lines.collect())
+}
+
+/// The one line about something that is not well, with a remedy.
+#[track_caller]
+fn ill<'a>(lines: &'a [Line], check: &str, verdict: &str) -> &'a str {
+    let found: Vec<_> = lines.iter().filter(|line| line.check == check).collect();
+    let ill = found.iter().find(|line| line.verdict != "ok");
+    let ill = ill.unwrap_or_else(|| panic!("{check} is well: {lines:?}"));
+    assert_eq!(ill.verdict, verdict, "{ill:?}");
+    assert!(ill.remedy.is_some(), "{ill:?}");
+    &ill.what
+}
+
+#[track_caller]
+fn well(lines: &[Line], checks: &[&str]) {
+    for check in checks {
+        let found: Vec<_> = lines.iter().filter(|line| line.check == *check).collect();
+        assert!(!found.is_empty(), "nothing of {check}: {lines:?}");
+        assert!(found.iter().all(|line| line.verdict == "ok"), "{found:?}");
+    }
+}
+
+#[test]
+fn a_running_daemon_is_well_and_is_not_disturbed() {
+    let (server, store) = (Prosody::start_fast(ACCOUNTS), MariaDb::start());
+    store.create_database("mill");
+    let mut daemon = Gristmill::on_mariadb(&server, &store.url("mill"), &[]);
+    let mut supervisor = Supervisor::login(&server, SUPERVISOR, EXECUTOR_JID);
+    supervisor.wait_until_served();
+    let (code, lines) = doctor(&daemon, &[]);
+    well(
+        &lines,
+        &[
+            "configuration",
+            "secrets",
+            "store",
+            "schema",
+            "clock",
+            "XMPP server",
+            "certificate",
+            "log-in",
+            "runner",
+            "daemon",
+        ],
+    );
+    assert_eq!(code, 0, "{lines:?}");
+    let said = daemon.ask(&["doctor"]);
+    let said = String::from_utf8(said.stdout).unwrap();
+    assert_eq!(said.lines().count(), lines.len(), "{said}");
+    supervisor.wait_until_served();
+    assert!(!daemon.log().contains("another client"), "{}", daemon.log());
+    daemon.stop();
+}
+
+#[test]
+fn certificates_are_looked_at() {
+    let of = |identity| {
+        let setup = Setup {
+            accounts: ACCOUNTS,
+            identity,
+            ..Setup::default()
+        };
+        let server = Prosody::start_with(&setup);
+        doctor(&Gristmill::prepared(&server), &[])
+    };
+    let (code, lines) = of(Identity::EndsSoon);
+    let said = ill(&lines, "certificate", "warning");
+    assert!(said.contains("9 day(s) left"), "{said}");
+    assert_eq!(code, 0, "a warning is no failure");
+    let (code, lines) = of(Identity::Expired);
+    assert!(ill(&lines, "certificate", "error").contains("expired"));
+    assert_eq!(code, 4);
+}
+
+#[test]
+fn a_wrong_authority_or_password_is_found() {
+    let server = Prosody::start(ACCOUNTS);
+    let daemon = Gristmill::prepared(&server);
+    let elsewhere = folder::new();
+    let other = Authority::new(elsewhere.path());
+    let (code, lines) = doctor(
+        &daemon,
+        &[&format!("xmpp.ca_file={}", other.file.display())],
+    );
+    ill(&lines, "certificate", "error");
+    assert_eq!(code, 4);
+
+    let password = elsewhere.path().join("password");
+    secret(&password, "wrong");
+    let (code, lines) = doctor(
+        &daemon,
+        &[&format!("xmpp.password_file={}", password.display())],
+    );
+    well(&lines, &["XMPP server", "certificate"]);
+    ill(&lines, "log-in", "error");
+    assert_eq!(code, 4);
+}
+
+#[test]
+fn servers_that_are_away_are_told_apart() {
+    let (mut server, mut store) = (Prosody::start(ACCOUNTS), MariaDb::start());
+    store.create_database("mill");
+    let daemon = Gristmill::prepared_on_mariadb(&server, &store.url("mill"));
+    let (code, lines) = doctor(&daemon, &[]);
+    assert!(ill(&lines, "schema", "warning").contains("not there yet"));
+    assert_eq!(code, 0);
+
+    store.stop();
+    let (code, lines) = doctor(&daemon, &[]);
+    ill(&lines, "store", "error");
+    well(&lines, &["log-in"]);
+    assert_eq!(code, 4);
+
+    store.start_again();
+    server.stop();
+    let (code, lines) = doctor(&daemon, &[]);
+    ill(&lines, "XMPP server", "error");
+    well(&lines, &["store"]);
+    assert_eq!(code, 4);
+}
+
+#[test]
+fn folders_and_runner_are_looked_at() {
+    let server = Prosody::start(ACCOUNTS);
+    let daemon = Gristmill::prepared(&server);
+    let (code, lines) = doctor(&daemon, &["conductor.enabled=true"]);
+    assert!(ill(&lines, "runner", "error").contains("transformations"));
+    assert_eq!(code, 3);
+
+    daemon.script("run", "exit 0");
+    let (code, lines) = doctor(&daemon, &["conductor.enabled=true"]);
+    well(&lines, &["runner", "rights"]);
+    assert_eq!(code, 0, "{lines:?}");
+
+    let flags = ["conductor.enabled=true", "runner.in_process=false"];
+    let (code, lines) = doctor(&daemon, &flags);
+    assert!(ill(&lines, "runner", "error").contains("runner.sock"));
+    assert_eq!(code, 4);
+
+    let (code, lines) = doctor(&daemon, &["buffer.url=sqlite:/nonexistent/buffer.db"]);
+    assert!(ill(&lines, "rights", "error").contains("/nonexistent"));
+    ill(&lines, "store", "error");
+    assert_eq!(code, 3);
+
+    let (code, lines) = doctor(&daemon, &["bridge.queue=0"]);
+    assert!(ill(&lines, "configuration", "error").contains("bridge.queue"));
+    assert_eq!((code, lines.len()), (3, 1));
+}
+
+/// A small file system in memory.
+struct SmallDisk(tempfile::TempDir);
+
+impl SmallDisk {
+    fn new() -> Self {
+        let folder = folder::new();
+        let mut mount = Command::new("mount");
+        mount.args(["-t", "tmpfs", "-o", "size=8m", "gristmill-test"]);
+        let mounted = mount.arg(folder.path()).status().expect("mount");
+        assert!(mounted.success(), "a small file system (are you root?)");
+        Self(folder)
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg(self.0.path()).status();
+    }
+}
+
+#[test]
+fn a_disk_without_room_is_found() {
+    let server = Prosody::start(ACCOUNTS);
+    let daemon = Gristmill::prepared(&server);
+    let disk = SmallDisk::new();
+    let flag = format!("buffer.url=sqlite:{}/buffer.db", disk.0.path().display());
+    let (code, lines) = doctor(&daemon, &[&flag]);
+    assert!(ill(&lines, "disk", "error").contains("8.0 MiB"));
+    assert_eq!(code, 1);
+}
