@@ -1,6 +1,7 @@
 //! `gristmill runner`: jobs run in a process of its own, in the foreground.
 
-use crate::daemon;
+use crate::config;
+use crate::daemon::{self, Manager};
 use crate::error::Report;
 
 use super::args::Runner;
@@ -10,5 +11,6 @@ pub(super) async fn run(arguments: Runner) -> Result<(), Report> {
     let config = arguments.source.load()?.config;
     let _logging = logging::start(config.log)?;
     let shutdown = daemon::until_signalled()?;
-    daemon::serve_runner(&config, shutdown).await
+    let manager = Manager::new(&config::supervision());
+    daemon::serve_runner(&config, &manager, shutdown).await
 }

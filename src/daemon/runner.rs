@@ -3,9 +3,10 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use sd_notify::NotifyState;
 use tokio_util::sync::CancellationToken;
 
-use super::SystemClock;
+use super::{Manager, SystemClock};
 use crate::config::{self, Config};
 use crate::error::{Kind, Report};
 use crate::runner::process::{KeepWork, Limits, OpenError, ProcessRunner, Settings};
@@ -17,7 +18,11 @@ const OWN_PROGRAM: &str = "/proc/self/exe";
 
 /// Runs jobs for the daemon that comes to the socket, until `shutdown`. What runs then goes on, and
 /// is found again by the next start. Reads no secret.
-pub async fn serve_runner(config: &Config, shutdown: CancellationToken) -> Result<(), Report> {
+pub async fn serve_runner(
+    config: &Config,
+    manager: &Manager,
+    shutdown: CancellationToken,
+) -> Result<(), Report> {
     if config.runner.in_process {
         let what = "runner.in_process is true: the daemon runs the jobs itself";
         let hint = "set runner.in_process = false, for the daemon and for the runner";
@@ -38,7 +43,12 @@ pub async fn serve_runner(config: &Config, shutdown: CancellationToken) -> Resul
         holder,
         users,
     };
+    manager.tell(&[
+        NotifyState::Ready,
+        NotifyState::Status("serving its daemon"),
+    ]);
     socket::serve(listener, service, shutdown).await;
+    manager.tell(&[NotifyState::Stopping]);
     Ok(())
 }
 

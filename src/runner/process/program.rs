@@ -1,10 +1,11 @@
 //! What of a job becomes a process: its program, its arguments, its environment.
 
-use std::fs;
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::ffi::OsString;
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::unix::ffi::OsStringExt;
 use std::path::{Component, Path, PathBuf};
 
-use rustix::fs::{Access, AtFlags, FileType, Mode, OFlags, ResolveFlags, accessat, fstat, openat2};
+use rustix::fs::{Access, AtFlags, FileType, Mode, OFlags, accessat, fstat, openat};
 use rustix::io::Errno;
 
 use super::super::wrapper::folder::is_file_name;
@@ -13,8 +14,6 @@ use crate::job::{File, JobSpec, RunOrder};
 /// Where a job's programs are found.
 const PATH: &str = "/usr/local/bin:/usr/bin:/bin";
 const LANG: &str = "C.UTF-8";
-/// A path that changes while it is resolved is tried again, so many times.
-const MAX_RACES: u32 = 8;
 
 /// A job as a process.
 #[derive(Debug)]
@@ -108,12 +107,12 @@ fn find(folders: &[PathBuf], path: &str) -> Result<PathBuf, String> {
     }
     for folder in folders {
         match open_beneath(folder, path) {
-            Ok(file) => return check(&file, path),
-            Err(Errno::NOENT | Errno::NOTDIR) => (),
-            Err(Errno::XDEV) => {
+            Ok(Some((file, real))) => return check(&file, path, real),
+            Ok(None) => {
                 let folder = folder.display();
                 return Err(format!("{path:?} leads out of {folder} by a link"));
             }
+            Err(Errno::NOENT | Errno::NOTDIR) => (),
             Err(error) => {
                 let folder = folder.display();
                 return Err(format!("{path:?} below {folder}: {error}"));
@@ -128,30 +127,29 @@ fn find(folders: &[PathBuf], path: &str) -> Result<PathBuf, String> {
     Err(format!("there is no program {path:?} below {folders}"))
 }
 
-/// The kernel resolves the path and refuses whatever would leave the folder.
-fn open_beneath(folder: &Path, path: &str) -> Result<OwnedFd, Errno> {
+/// What the path leads to, and its name as the kernel knows it: with no link in it that somebody
+/// could change before the program is executed. `None`: it is not below the folder.
+///
+/// Not by openat2, which systemd denies to whom RestrictSUIDSGID= holds.
+fn open_beneath(folder: &Path, path: &str) -> Result<Option<(OwnedFd, PathBuf)>, Errno> {
     let flags = OFlags::PATH | OFlags::CLOEXEC;
     let folder = rustix::fs::open(folder, flags | OFlags::DIRECTORY, Mode::empty())?;
-    let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS;
-    let mut races = 0;
-    loop {
-        match openat2(&folder, path, flags, Mode::empty(), resolve) {
-            Err(Errno::AGAIN) if races < MAX_RACES => races += 1,
-            result => return result,
-        }
-    }
+    let file = openat(&folder, path, flags, Mode::empty())?;
+    let (root, real) = (real_path(&folder)?, real_path(&file)?);
+    Ok(real.starts_with(root).then_some((file, real)))
 }
 
-/// The path of what was found, as the kernel knows it: with no link in it that somebody could
-/// change before the program is executed.
-fn check(file: &OwnedFd, path: &str) -> Result<PathBuf, String> {
-    let unusable = |error| format!("{path:?} cannot be used: {error}");
-    let status = fstat(file).map_err(|error| unusable(error.into()))?;
+fn real_path(file: &OwnedFd) -> Result<PathBuf, Errno> {
+    let link = format!("/proc/self/fd/{}", file.as_raw_fd());
+    let real = rustix::fs::readlink(link, Vec::new())?;
+    Ok(OsString::from_vec(real.into_bytes()).into())
+}
+
+fn check(file: &OwnedFd, path: &str, real: PathBuf) -> Result<PathBuf, String> {
+    let status = fstat(file).map_err(|error| format!("{path:?} cannot be used: {error}"))?;
     if FileType::from_raw_mode(status.st_mode) != FileType::RegularFile {
         return Err(format!("{path:?} is not a file"));
     }
-    let real = format!("/proc/self/fd/{}", file.as_fd().as_raw_fd());
-    let real = fs::read_link(real).map_err(unusable)?;
     let may_run = accessat(rustix::fs::CWD, &real, Access::EXEC_OK, AtFlags::EACCESS);
     if may_run.is_err() {
         return Err(format!(
@@ -165,6 +163,7 @@ fn check(file: &OwnedFd, path: &str) -> Result<PathBuf, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::fs;
     use std::os::unix::fs::{PermissionsExt, symlink};
 
     fn folder() -> tempfile::TempDir {
@@ -180,6 +179,8 @@ mod tests {
         symlink("../outside", root.join("in/outer")).unwrap();
         symlink("/bin/sh", root.join("in/absolute")).unwrap();
         symlink("/proc/self/exe", root.join("in/magic")).unwrap();
+        symlink(root.join("in-beside"), root.join("in/beside")).unwrap();
+        fs::write(root.join("in-beside"), "").unwrap();
         folder
     }
 
@@ -205,6 +206,7 @@ mod tests {
             "outer",
             "absolute",
             "magic",
+            "beside",
         ];
         for path in outs {
             let error = find(&folders, path).unwrap_err();

@@ -2,6 +2,7 @@
 
 mod contents;
 mod installed;
+mod service;
 mod units;
 
 use std::path::{Path, PathBuf};

@@ -9,6 +9,7 @@ pub mod ejabberd;
 pub mod folder;
 pub mod gristmill;
 pub mod http;
+pub mod machine;
 pub mod mariadb;
 pub mod pki;
 pub mod ports;
