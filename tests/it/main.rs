@@ -18,6 +18,7 @@ mod config;
 mod daemon;
 mod demo;
 mod doctor;
+mod drills;
 mod e2e_calls;
 mod e2e_chaos;
 mod e2e_default_limits;
