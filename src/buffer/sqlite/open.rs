@@ -1,5 +1,6 @@
 //! Opening the file: the lock, its settings, its schema.
 
+use std::error::Error;
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::ErrorKind;
 use std::os::unix::fs::OpenOptionsExt;
@@ -160,8 +161,15 @@ fn pending(connection: &Connection) -> Result<Vec<Step>, OpenError> {
 
 fn run(connection: &mut Connection) -> Result<(), OpenError> {
     let report = migrate::sqlite().run(connection);
-    report.map_err(|why| OpenError::Invalid(format!("the migration failed: {why}")))?;
-    Ok(())
+    report.map(drop).map_err(|why| {
+        let text = format!("the migration failed: {why}");
+        let of_sqlite = why.source().and_then(|why| why.downcast_ref());
+        if of_sqlite.is_some_and(passes) {
+            OpenError::Unreachable(text)
+        } else {
+            OpenError::Invalid(text)
+        }
+    })
 }
 
 /// The lock's name is that of the file itself, whatever links lead to it.
@@ -206,16 +214,34 @@ fn open_private(path: &Path) -> Result<File, OpenError> {
             "cannot create {}: its folder is not there; create it for the user that runs gristmill",
             path.display()
         )),
+        // The disk's state, not ours: it may be mended while we wait.
+        ErrorKind::ReadOnlyFilesystem | ErrorKind::StorageFull | ErrorKind::QuotaExceeded => {
+            OpenError::Unreachable(format!("cannot write {}: {why}", path.display()))
+        }
         _ => OpenError::Invalid(format!("cannot open {} for writing: {why}", path.display())),
     })
 }
 
 fn cannot_open(path: &Path, why: &rusqlite::Error) -> OpenError {
     let text = format!("cannot open {}: {why}", path.display());
-    match why.sqlite_error_code() {
-        Some(rusqlite::ErrorCode::DatabaseBusy | rusqlite::ErrorCode::DatabaseLocked) => {
-            OpenError::Unreachable(text)
-        }
-        _ => OpenError::Invalid(text),
+    if passes(why) {
+        OpenError::Unreachable(text)
+    } else {
+        OpenError::Invalid(text)
     }
+}
+
+/// Whether it may go better later: others use the file, or the disk is not well.
+fn passes(why: &rusqlite::Error) -> bool {
+    use rusqlite::ErrorCode as Code;
+    matches!(
+        why.sqlite_error_code(),
+        Some(
+            Code::DatabaseBusy
+                | Code::DatabaseLocked
+                | Code::DiskFull
+                | Code::ReadOnly
+                | Code::SystemIoFailure
+        )
+    )
 }

@@ -95,13 +95,15 @@ impl House {
         let (door, stop) = (self.server.clone(), running.clone());
         tokio::spawn(async move {
             let heard = supervisors.subscribe();
-            let bridge = Arc::new(bridge);
-            xmpp::run(door, bridge, Arc::default(), heard, stop)
-                .await
-                .unwrap();
+            let door = xmpp::run(door, Arc::new(bridge), Arc::default(), heard, stop.clone());
+            let ended = door.await;
+            assert!(stop.is_cancelled(), "{ended:?}");
         });
-        let conducting = conductor::run(tools, settings, running.clone());
-        tokio::spawn(async move { conducting.await.unwrap() });
+        let stop = running.clone();
+        tokio::spawn(async move {
+            let ended = conductor::run(tools, settings, stop.clone()).await;
+            assert!(stop.is_cancelled(), "{ended:?}");
+        });
     }
 
     fn conductor(&self, gate: &Arc<Gate>) -> (Tools, conductor::Settings) {

@@ -133,10 +133,8 @@ impl Scene {
     }
 
     async fn existence(&self, jobs: &[&str]) -> Vec<(String, Existence)> {
-        let entries: String = jobs
-            .iter()
-            .map(|job| format!("<job jobID='{job}'/>"))
-            .collect();
+        let entry = |job: &&str| format!("<job jobID='{job}'/>");
+        let entries: String = jobs.iter().map(entry).collect();
         let document = format!("<getExecutorData>{entries}</getExecutorData>");
         match self.ask(&document).await {
             Some(Answer::ExecutorData(answers)) => answers
@@ -187,6 +185,9 @@ impl Scene {
     }
 
     async fn kill_the_long_one(&self, records: &[RecordId]) {
+        while !self.house.log().contains("begin long") {
+            self.wait("the program has begun").await;
+        }
         let document = about("killJobs", [("long", &records[1])]);
         loop {
             match self.ask(&document).await {
@@ -205,14 +206,16 @@ impl Scene {
     async fn fix_the_quick_one(&self, records: &[RecordId]) {
         let document = about("fixJobs", [("quick", &records[0])]);
         loop {
-            let Some(Answer::Fixes(answers)) = self.ask(&document).await else {
-                panic!("no fixes");
-            };
-            match answers[0].result {
-                FixResult::Unchanged => return,
-                FixResult::Unknown => self.wait("it is looked at").await,
-                _ => panic!("{answers:?}"),
+            match self.ask(&document).await {
+                None => (),
+                Some(Answer::Fixes(answers)) => match answers[0].result {
+                    FixResult::Unknown => (),
+                    FixResult::Unchanged => return,
+                    _ => panic!("{answers:?}"),
+                },
+                other => panic!("{other:?}"),
             }
+            self.wait("it is looked at").await;
         }
     }
 
