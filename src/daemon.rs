@@ -1,6 +1,7 @@
 //! Puts the house together: the store behind its gate, the conductor beside it, the bridge over
 //! it, the door before it; signals and the ordered stop.
 
+mod capture;
 mod conducting;
 mod manager;
 mod reload;
@@ -34,6 +35,7 @@ use conducting::Conducting;
 use reload::Live;
 use reports::{door_report, listen_report};
 
+pub use capture::Capture;
 pub use manager::Manager;
 pub use reload::Reload;
 pub use reports::store_report;
@@ -64,6 +66,8 @@ pub struct Surroundings {
     pub manager: Manager,
     /// Changes the configuration while it runs.
     pub reload: Option<Reload>,
+    /// Captures what is asked and answered, while an operator wants it.
+    pub capture: Option<Capture>,
 }
 
 /// Runs the daemon until `shutdown`, or until something that time does not heal.
@@ -72,6 +76,7 @@ pub async fn run(config: &Config, migrate: bool, surroundings: Surroundings) -> 
         shutdown,
         manager,
         reload,
+        capture,
     } = surroundings;
     let settings = door_settings(config)?;
     let listener = Listener::bind(&config.http.listen).await;
@@ -84,15 +89,10 @@ pub async fn run(config: &Config, migrate: bool, surroundings: Surroundings) -> 
     let draining = Arc::<AtomicBool>::default();
     let slots = Arc::new(AtomicUsize::new(conducting::slots(config)));
     let conducting = Conducting::prepare(config, &gate, draining.clone(), slots.clone())?;
-    let bridge = Bridge::new(gate.clone(), Arc::new(SystemClock), bridge_settings(config));
-    let listening = listening_owners(config).into_iter().collect();
-    let bridge = bridge
-        .drained_by(draining.clone())
-        .with_telling(gate.clone(), listening);
-    let bridge = Arc::new(match &conducting {
-        Some(conducting) => bridge.with_truth(conducting.truth()),
-        None => bridge,
-    });
+    let bridge = build_bridge(config, &gate, draining.clone(), conducting.as_ref());
+    let bridge = Arc::new(capture::heard_by(capture.as_ref(), bridge));
+    // It ends after the door has said its last word.
+    let heard_all = CancellationToken::new();
     tracing::info!(jid = %config.xmpp.jid, store = %url, "gristmill {} starts", env!("CARGO_PKG_VERSION"));
 
     let door_vitals = Arc::<xmpp::Vitals>::default();
@@ -116,13 +116,18 @@ pub async fn run(config: &Config, migrate: bool, surroundings: Surroundings) -> 
             tell_health(listener, house.clone(), &shutdown),
             manager.attend(&house, &shutdown),
             reload_when_asked(reload, live, &manager, &shutdown),
+            capture::run(capture, heard_all.clone()),
         );
     };
 
     // A store that is well is open before the first question; another one is not waited for.
     let _ = timeout(config.buffer.timeout, gate.opened()).await;
     let door = xmpp::run(settings, bridge, door_vitals, supervisors, shutdown.clone());
-    let door = Box::pin(async { door.await.map_err(|error| door_report(config, &error)) });
+    let door = Box::pin(async {
+        let ended = door.await;
+        heard_all.cancel();
+        ended.map_err(|error| door_report(config, &error))
+    });
     let conductor = Box::pin(conduct(conducting, &shutdown));
     let store = async {
         tokio::select! {
@@ -251,6 +256,22 @@ pub fn store_options(buffer: &config::Buffer) -> Result<Options, Report> {
         timeout: buffer.timeout,
         migrate: true,
     })
+}
+
+fn build_bridge(
+    config: &Config,
+    gate: &Arc<Gate>,
+    draining: Arc<AtomicBool>,
+    conducting: Option<&Conducting>,
+) -> Bridge {
+    let listening = listening_owners(config).into_iter().collect();
+    let bridge = Bridge::new(gate.clone(), Arc::new(SystemClock), bridge_settings(config))
+        .drained_by(draining)
+        .with_telling(gate.clone(), listening);
+    match conducting {
+        Some(conducting) => bridge.with_truth(conducting.truth()),
+        None => bridge,
+    }
 }
 
 /// How calls are answered.

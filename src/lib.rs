@@ -10,6 +10,7 @@
 //! | [`http`] | a door: health and metrics |
 //! | [`xmpp`] | a door: guard, log-in, session, who may speak, queues, carriers |
 //! | [`conductor`] | claims ready jobs, has a runner run them, settles; rescues what a crash left |
+//! | [`capture`] | requests and replies, written down while an operator wants it |
 //! | [`bridge`] | one call in, one reply out, over the task buffer |
 //! | [`buffer`] | the task buffer: the trait, SQLite, MySQL, the gate in front of them |
 //! | [`windmill`] | the supervisor's language: XML to calls, replies to XML |
@@ -25,6 +26,7 @@
 
 pub mod bridge;
 pub mod buffer;
+pub mod capture;
 pub mod cli;
 pub mod conductor;
 pub mod config;

@@ -11,6 +11,7 @@ mod room;
 mod statuses;
 mod telling;
 mod truth;
+mod witness;
 
 use std::collections::HashSet;
 use std::sync::atomic::AtomicBool;
@@ -34,6 +35,7 @@ pub use answers::incident;
 pub use room::ReplyRoom;
 pub use telling::{NEWS_LOT, News};
 pub use truth::{Finding, Truth};
+pub use witness::{Exchange, Witness};
 
 /// When a supervisor that was told `busy` should come again.
 const BUSY_RETRY_AFTER: Duration = Duration::from_secs(5);
@@ -83,6 +85,8 @@ pub struct Bridge {
     truth: Option<Arc<dyn Truth>>,
     /// Who is told of changes unasked; nobody, unless it is configured.
     telling: Option<Telling>,
+    /// Hears everything; nobody, unless an operator may ask for it.
+    witness: Option<Arc<dyn Witness>>,
     /// Set once, when the daemon begins to stop: no job is wanted any more.
     draining: AtomicBool,
     /// Set while an operator has the daemon drained.
@@ -100,6 +104,7 @@ impl Bridge {
             settings: RwLock::new(settings),
             truth: None,
             telling: None,
+            witness: None,
             draining,
             drained: Arc::default(),
         }
@@ -129,6 +134,26 @@ impl Bridge {
     pub fn with_telling(mut self, notices: Arc<dyn Notices>, owners: HashSet<Owner>) -> Self {
         self.telling = Some(Telling { notices, owners });
         self
+    }
+
+    /// The same; somebody may hear what is asked and answered.
+    #[must_use]
+    pub fn with_witness(mut self, witness: Arc<dyn Witness>) -> Self {
+        self.witness = Some(witness);
+        self
+    }
+
+    /// Lets the witness hear what was answered to a document.
+    pub fn testify(&self, document: &str, origin: &Origin, reply: &Reply) {
+        let Some(witness) = self.witness.as_ref().filter(|one| one.is_listening()) else {
+            return;
+        };
+        witness.hear(Exchange {
+            owner: origin.owner.clone(),
+            call: reply.call,
+            document: document.to_owned(),
+            reply: self.write(reply),
+        });
     }
 
     /// Reads a document, or says what is wrong with it. For large documents that is some

@@ -2,6 +2,7 @@
 //! one file for each command.
 
 mod args;
+mod capture;
 mod config;
 mod demo;
 mod docs;
@@ -71,6 +72,7 @@ fn run(command: Command, output: &mut Output) -> Result<(), Report> {
         Command::Drain(arguments) => in_runtime(drain::drain(arguments, output)),
         Command::Undrain(arguments) => in_runtime(drain::undrain(arguments, output)),
         Command::Purge(arguments) => in_runtime(purge::run(arguments, output)),
+        Command::Capture(command) => in_runtime(capture::run(command, output)),
         Command::Doctor(arguments) => in_runtime(doctor::run(arguments, output)),
         Command::Migrate(arguments) => in_runtime(migrate::run(arguments, output)),
         Command::Completions { shell } => docs::completions(shell, output),

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use crate::job::Owner;
 use crate::xmpp::Security;
 
-use super::{Config, Supervisor, running};
+use super::{Capture, Config, Supervisor, running};
 
 /// What is wrong with a key.
 #[derive(Debug, PartialEq, Eq)]
@@ -47,8 +47,22 @@ pub(super) fn cross_check(config: &Config) -> Result<(), Fault> {
             return fault(key, "must be 1 or more", "leave it out for the default");
         }
     }
+    check_capture(&config.capture)?;
     running::check(config)?;
     check_supervisors(config)
+}
+
+fn check_capture(capture: &Capture) -> Result<(), Fault> {
+    if !capture.control.is_absolute() {
+        let what = "must begin with /";
+        let hint = "a file in a folder that the daemon's user may write to";
+        return fault("capture.control", what, hint);
+    }
+    if capture.max_exchanges == 0 {
+        let hint = "`gristmill capture off` captures nothing";
+        return fault("capture.max_exchanges", "must be 1 or more", hint);
+    }
+    Ok(())
 }
 
 fn check_supervisors(config: &Config) -> Result<(), Fault> {

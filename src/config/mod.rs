@@ -54,6 +54,8 @@ pub struct Config {
     pub runner: Runner,
     /// Where health and metrics are.
     pub http: Http,
+    /// What an operator may have captured.
+    pub capture: Capture,
     /// What is logged.
     pub log: Log,
 }
@@ -145,6 +147,19 @@ pub struct Http {
     /// Where it listens.
     #[serde(deserialize_with = "units::parsed")]
     pub listen: Listen,
+}
+
+/// `[capture]`
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Capture {
+    /// Where orders to capture are left.
+    pub control: PathBuf,
+    /// Requests with their replies in one folder.
+    pub max_exchanges: u64,
+    /// Of all files in one folder, in bytes.
+    #[serde(deserialize_with = "units::size")]
+    pub max_size: usize,
 }
 
 /// `[log]`

@@ -18,6 +18,7 @@ mod fields;
 mod job_reader;
 mod markup;
 mod reader;
+mod renumber;
 mod reply;
 mod reply_reader;
 mod reply_writer;
@@ -39,6 +40,7 @@ pub use fault::{Fault, FaultCode};
 pub use fields::{MAX_FILES, MAX_NAME_CHARS, MAX_PARAMETERS_BYTES};
 pub use job_reader::read_job;
 pub use reader::{Limits, OpenCall, open_call, peek_id, peek_kind, read_call};
+pub use renumber::{ELSEWHERE, Renumbering};
 pub use reply::{
     Answer, Counts, DataAnswer, Existence, FixAnswer, FixResult, KillAnswer, KillResult,
     OutputFile, Reason, Receipt, ReceiptResult, Reply, Status, StatusAnswer, StatusDetail,

@@ -290,6 +290,7 @@ fn finish(bridge: &Bridge, vitals: &Vitals, work: &Work, reply: &Reply) -> Optio
     if tracing::enabled!(tracing::Level::DEBUG) {
         tracing::debug!(document = bridge.write(reply), "sent");
     }
+    bridge.testify(work.letter.document(), &work.origin, reply);
     let stanza = work.letter.answer(reply, bridge)?;
     let Some((until, later)) = bridge.good_until(reply, &work.origin) else {
         return Some(stanza.into());

@@ -16,6 +16,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("buffer", &["job", "vitals"]),
     ("conductor", &["buffer", "job", "runner", "vitals"]),
     ("bridge", &["job", "windmill", "buffer"]),
+    ("capture", &["bridge", "windmill"]),
     ("xmpp", &["bridge", "job", "vitals", "windmill"]),
     ("http", &["buffer", "conductor", "job", "vitals", "xmpp"]),
     ("error", &[]),
@@ -30,6 +31,7 @@ const ARROWS: &[(&str, &[&str])] = &[
         &[
             "bridge",
             "buffer",
+            "capture",
             "conductor",
             "config",
             "error",
@@ -46,6 +48,7 @@ const ARROWS: &[(&str, &[&str])] = &[
         &[
             "bridge",
             "buffer",
+            "capture",
             "conductor",
             "config",
             "daemon",

@@ -48,6 +48,9 @@ pub(super) enum Command {
     Purge(Purge),
     /// Bring the store's schema up to date; serve does so at start unless told not to
     Migrate(Migrate),
+    /// Have the daemon write each request and its reply to files, for `replay --expect`
+    #[command(subcommand)]
+    Capture(Capture),
     /// Look at everything that the daemon needs, one line each; exit code by the worst
     Doctor(Doctor),
     /// Write a completion script
@@ -93,6 +96,9 @@ pub(super) struct Serve {
     /// Fail rather than bring the store's schema up to date
     #[arg(long)]
     pub(super) no_migrate: bool,
+    /// Write each request and its reply to files below this folder, as `capture on` does
+    #[arg(long, value_name = "DIR")]
+    pub(super) capture: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]
@@ -262,4 +268,29 @@ pub(super) struct Doctor {
     /// Print one JSON object for each line
     #[arg(long)]
     pub(super) json: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Capture {
+    /// Begin to capture; goes on until it is ended or the folder is full, also after a restart
+    On {
+        /// The folder; the daemon makes it, and below it one for each owner
+        #[arg(value_name = "DIR")]
+        folder: PathBuf,
+        #[command(flatten)]
+        source: ConfigSource,
+    },
+    /// End it; what was captured stays
+    Off {
+        #[command(flatten)]
+        source: ConfigSource,
+    },
+    /// Say whether the daemon captures, and how much it has
+    Status {
+        #[command(flatten)]
+        source: ConfigSource,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
 }

@@ -241,6 +241,7 @@ fn start_daemon(config: Config, shutdown: CancellationToken) -> JoinHandle<Resul
         shutdown,
         manager: Manager::default(),
         reload: None,
+        capture: None,
     };
     tokio::spawn(async move { daemon::run(&config, true, surroundings).await })
 }

@@ -17,7 +17,6 @@ use crate::xmpp::peer::{Carrier, Peer};
 
 use super::super::args::{CarrierName, ConfigSource, Replay, Via};
 use super::super::local::Local;
-use super::documents::Document;
 
 /// Whose requests are replayed to a bridge when nobody is named.
 const NOBODY: &str = "supervisor@localhost";
@@ -49,10 +48,10 @@ impl Target {
     }
 
     /// The reply to a document.
-    pub(super) async fn send(&self, document: &Document) -> Result<String, Report> {
+    pub(super) async fn send(&self, name: &str, document: &[u8]) -> Result<String, Report> {
         match self {
             Self::Bridge(bridge) => Ok(bridge.send(document).await),
-            Self::Xmpp(line) => line.send(document).await,
+            Self::Xmpp(line) => line.send(name, document).await,
         }
     }
 
@@ -84,8 +83,8 @@ impl InProcess {
         })
     }
 
-    async fn send(&self, document: &Document) -> String {
-        let reply = match self.local.read(&document.text).await {
+    async fn send(&self, document: &[u8]) -> String {
+        let reply = match self.local.read(document).await {
             Ok(request) => self.local.answer(request).await,
             Err(reply) => reply,
         };
@@ -129,9 +128,8 @@ impl Line {
         Ok(Self { peer, carrier })
     }
 
-    async fn send(&self, document: &Document) -> Result<String, Report> {
-        let name = &document.name;
-        let text = str::from_utf8(&document.text).map_err(|error| {
+    async fn send(&self, name: &str, document: &[u8]) -> Result<String, Report> {
+        let text = str::from_utf8(document).map_err(|error| {
             let what = format!("{name}: XMPP carries UTF-8 only; --via bridge takes any bytes");
             Report::new(Kind::Failed, what).because(error)
         })?;

@@ -99,7 +99,8 @@ impl Gristmill {
              [conductor]\nenabled = false\n\n\
              [runner]\nsocket = \"{folder}/run/runner.sock\"\n\n\
              [runner.process]\ntransformations = [\"{folder}/transformations\"]\n\
-             work_dir = \"{folder}/work\"\n\n[http]\nlisten = \"unix:{folder}/http.sock\"\n",
+             work_dir = \"{folder}/work\"\n\n[http]\nlisten = \"unix:{folder}/http.sock\"\n\n\
+             [capture]\ncontrol = \"{folder}/capture\"\n",
             folder = path.display(),
             address = server.address(),
             ca = server.ca_file().display(),
@@ -126,6 +127,12 @@ impl Gristmill {
             .iter()
             .flat_map(|flag| ["--set".to_owned(), (*flag).to_owned()]);
         self.flags = flags.collect();
+        self.start_again();
+    }
+
+    /// Starts it with other words after `serve`.
+    pub fn start_with_words(&mut self, words: &[&str]) {
+        self.flags = words.iter().map(|word| (*word).to_owned()).collect();
         self.start_again();
     }
 
