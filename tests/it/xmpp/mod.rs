@@ -13,4 +13,5 @@ mod queues;
 mod raw;
 mod scripted;
 mod secrets;
+mod senders;
 mod sessions;
