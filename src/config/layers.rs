@@ -62,7 +62,9 @@ impl Layers {
     pub fn add_file(&mut self, path: &Path) -> Result<(), Report> {
         let text = std::fs::read_to_string(path).map_err(|error| {
             let what = format!("{}: the configuration cannot be read", path.display());
-            Report::new(Kind::Configuration, what).because(error)
+            Report::new(Kind::Configuration, what)
+                .because(error)
+                .hint("name a file that is there, and that whoever runs gristmill may read")
         })?;
         self.add_text(&text, path, |start| {
             let (line, column) = position(&text, start);

@@ -11,6 +11,8 @@ use crate::error::{Kind, Report};
 
 use super::{Buffer, Xmpp};
 
+/// Where systemd looks for the credentials of services.
+const CREDENTIALS: &str = "/etc/credstore";
 /// The longest secret, in bytes.
 const MAX_BYTES: u64 = 4096;
 /// The rights that make a file readable or writable for everybody.
@@ -23,7 +25,7 @@ impl Xmpp {
         let path = found.ok_or_else(|| {
             let what = "xmpp.password_file is missing";
             Report::new(Kind::Configuration, what)
-                .hint("name a file that holds the password, or give systemd LoadCredential=xmpp-password:…")
+                .hint("name a file that holds the password, or keep it in /etc/credstore/gristmill.xmpp-password")
         })?;
         read(&path)
     }
@@ -37,13 +39,18 @@ impl Buffer {
     }
 }
 
-/// The configured file, else the systemd credential where there is one.
+/// The configured file, else the credential: as systemd hands it to the service, or where it keeps
+/// it, for an operator's commands.
 fn find(configured: Option<&Path>, credential: &str) -> Option<PathBuf> {
-    configured.map(Path::to_owned).or_else(|| {
+    let handed = || {
         let folder = std::env::var_os("CREDENTIALS_DIRECTORY")?;
-        let path = Path::new(&folder).join(credential);
+        Some(Path::new(&folder).join(credential)).filter(|path| path.exists())
+    };
+    let kept = || {
+        let path = Path::new(CREDENTIALS).join(format!("gristmill.{credential}"));
         path.exists().then_some(path)
-    })
+    };
+    configured.map(Path::to_owned).or_else(handed).or_else(kept)
 }
 
 /// Reads a secret; one newline at its end is not part of it.

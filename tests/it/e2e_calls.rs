@@ -308,7 +308,8 @@ fn a_thousand_jobs_fit_into_one_request_on_ejabberd() {
 
 /// With the settings of packaging/.
 fn a_thousand_jobs(server: &dyn XmppServer) {
-    let _daemon = Gristmill::on_sqlite(server, &["xmpp.max_stanza=8 MiB"]);
+    let flags = ["xmpp.max_stanza=8 MiB", "buffer.timeout=30s"];
+    let _daemon = Gristmill::on_sqlite(server, &flags);
     let mut supervisor = login(server);
     for (carrier, id) in Carrier::ALL.into_iter().zip(["a", "b", "c"]) {
         let names: Vec<_> = (0..1000).map(|job| format!("{id}{job:06}")).collect();
