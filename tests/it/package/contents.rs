@@ -51,6 +51,9 @@ fn an_operator_finds_what_the_readme_names() {
         "usr/share/fish/vendor_completions.d/gristmill.fish",
         "usr/share/gristmill/prosody.cfg.lua",
         "usr/share/gristmill/ejabberd.yml",
+        "usr/share/gristmill/grafana-dashboard.json",
+        "usr/share/gristmill/alerts.yml",
+        "usr/share/gristmill/windmill.xsd",
         "usr/share/doc/gristmill/copyright",
         "usr/share/doc/gristmill/README.md",
     ] {
