@@ -1,4 +1,4 @@
-.PHONY: demo test lint bench deb install-test-deps
+.PHONY: demo test lint bench deb fuzz install-test-deps
 
 # The main job, with nothing installed but Rust and a C compiler.
 demo:
@@ -22,6 +22,10 @@ bench: install-test-deps
 # The Debian package, in target/debian.
 deb: install-test-deps
 	packaging/build-deb
+
+# Each fuzz target for MINUTES (default 1).
+fuzz:
+	@.ci/fuzz $(MINUTES)
 
 # What the tests need and what is missing: Debian packages, and slixmpp in .venv.
 install-test-deps:

@@ -16,6 +16,7 @@ mod capture;
 mod cli;
 mod conductor;
 mod config;
+mod corpora;
 mod daemon;
 mod demo;
 mod doctor;
