@@ -84,7 +84,7 @@ pub fn configuration(bytes: &[u8]) {
         ..Sources::default()
     });
     if let Err(report) = loaded {
-        assert_eq!(report.kind, Kind::Configuration, "{report}");
+        assert_eq!(report.kind(), Kind::Configuration, "{report}");
     }
 }
 

@@ -25,7 +25,7 @@ use xmpp_parsers::jid::FullJid;
 use crate::bridge::{self, Bridge};
 use crate::buffer::{self, Gate, OpenError, Options, TaskBuffer};
 use crate::config::{self, Config};
-use crate::error::{Kind, Report};
+use crate::error::{Code, Report};
 use crate::http::{self, House, Listener};
 use crate::job::Owner;
 use crate::job::policy::{BootClock, Clock};
@@ -199,7 +199,7 @@ pub fn until_signalled() -> Result<CancellationToken, Report> {
     let shutdown = CancellationToken::new();
     for kind in [SignalKind::terminate(), SignalKind::interrupt()] {
         let mut signals = signal(kind).map_err(|error| {
-            Report::new(Kind::Failed, "signals cannot be listened to").because(error)
+            Report::new(Code::SignalsUnavailable, "signals cannot be listened to").because(error)
         })?;
         let shutdown = shutdown.clone();
         tokio::spawn(async move {
@@ -218,7 +218,7 @@ pub async fn try_connections(config: &Config) -> Result<(), Report> {
     let settings = door_settings(config)?;
     xmpp::try_login(&settings).await.map_err(|error| {
         let what = format!("{}: no log-in to the XMPP server", config.xmpp.jid);
-        Report::new(Kind::Unreachable, what).because(error)
+        Report::new(Code::LoginFailed, what).because(error)
     })
 }
 
@@ -244,7 +244,7 @@ async fn try_store(config: &Config) -> Result<(), Report> {
     store
         .ping()
         .await
-        .map_err(|error| Report::new(Kind::Unreachable, format!("{url}: no answer")).because(error))
+        .map_err(|error| Report::new(Code::StoreMute, format!("{url}: no answer")).because(error))
 }
 
 /// How the store is opened.
@@ -314,7 +314,7 @@ pub fn client_settings(config: &Config, jid: FullJid, password: SecretString) ->
 fn supervisors(config: &Config) -> Result<Vec<xmpp::Supervisor>, Report> {
     let supervisors = config.supervisor.iter().map(|supervisor| {
         let owner = supervisor.owner().map_err(|error| {
-            Report::new(Kind::Configuration, format!("{}: {error}", supervisor.jid))
+            Report::new(Code::OwnerInvalid, format!("{}: {error}", supervisor.jid))
         })?;
         Ok(xmpp::Supervisor {
             jid: supervisor.jid.clone(),

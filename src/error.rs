@@ -1,7 +1,15 @@
 //! What an operator reads when something goes wrong, and the exit codes.
 
+mod table;
+
 use std::fmt;
 use std::process::ExitCode;
+use std::str::FromStr;
+
+pub use table::Code;
+
+/// What begins every error's number.
+const PREFIX: &str = "GM";
 
 /// What a command's failure means to the one who called it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,8 +55,8 @@ impl Kind {
 /// What, where, why and what next: the one form in which people read errors.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Report {
-    /// Decides the exit code.
-    pub kind: Kind,
+    /// Which one it is; decides the exit code.
+    pub code: Code,
     /// What went wrong, and where.
     pub what: String,
     /// Why, outermost first.
@@ -59,13 +67,19 @@ pub struct Report {
 
 impl Report {
     /// A report without causes and hint.
-    pub fn new(kind: Kind, what: impl Into<String>) -> Self {
+    pub fn new(code: Code, what: impl Into<String>) -> Self {
         Self {
-            kind,
+            code,
             what: what.into(),
             causes: Vec::new(),
             hint: None,
         }
+    }
+
+    /// What it means to the one who called.
+    #[must_use]
+    pub fn kind(&self) -> Kind {
+        self.code.kind()
     }
 
     /// Adds an error and what lies under it.
@@ -90,7 +104,7 @@ impl Report {
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "error: {}", self.what)?;
+        write!(f, "error[{}]: {}", self.code, self.what)?;
         for cause in &self.causes {
             write!(f, "\n  why: {cause}")?;
         }
@@ -102,3 +116,53 @@ impl fmt::Display for Report {
 }
 
 impl std::error::Error for Report {}
+
+impl Code {
+    /// What it means to the one who called.
+    #[must_use]
+    pub fn kind(self) -> Kind {
+        self.entry().kind
+    }
+
+    /// In a few words.
+    #[must_use]
+    pub fn title(self) -> &'static str {
+        self.entry().title
+    }
+
+    /// What has happened.
+    #[must_use]
+    pub fn meaning(self) -> &'static str {
+        self.entry().meaning
+    }
+
+    /// What to do.
+    #[must_use]
+    pub fn remedy(self) -> &'static str {
+        self.entry().remedy
+    }
+}
+
+impl fmt::Display for Code {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{PREFIX}{:04}", *self as u16)
+    }
+}
+
+/// Why a text is no error's number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("no error has that number")]
+pub struct NoSuchCode;
+
+impl FromStr for Code {
+    type Err = NoSuchCode;
+
+    /// With or without what begins it, in either case.
+    fn from_str(text: &str) -> Result<Self, NoSuchCode> {
+        let text = text.to_ascii_uppercase();
+        let number = text.strip_prefix(PREFIX).unwrap_or(&text);
+        let number: u16 = number.parse().map_err(|_| NoSuchCode)?;
+        let mut all = Self::ALL.iter().copied();
+        all.find(|code| *code as u16 == number).ok_or(NoSuchCode)
+    }
+}

@@ -10,7 +10,7 @@ use tokio::time::{Instant, sleep};
 use crate::capture::{Control, Order, Progress};
 use crate::config::Config;
 use crate::daemon::SystemClock;
-use crate::error::{Kind, Report};
+use crate::error::{Code, Report};
 use crate::job::policy::Clock;
 
 use super::args;
@@ -37,7 +37,11 @@ pub(super) async fn run(command: args::Capture, output: &mut Output) -> Result<(
 /// A folder's path, wherever the daemon was started.
 pub(super) fn absolute(folder: &Path) -> Result<PathBuf, Report> {
     std::path::absolute(folder).map_err(|error| {
-        Report::new(Kind::Usage, format!("{:?} is no folder", folder.display())).because(error)
+        Report::new(
+            Code::FolderName,
+            format!("{:?} is no folder", folder.display()),
+        )
+        .because(error)
     })
 }
 
@@ -71,7 +75,10 @@ async fn order(
 
 fn heard(progress: &Progress, output: &mut Output) -> Result<(), Report> {
     if let Some(why) = &progress.ended {
-        let report = Report::new(Kind::Failed, format!("the daemon cannot capture: {why}"));
+        let report = Report::new(
+            Code::CaptureFailed,
+            format!("the daemon cannot capture: {why}"),
+        );
         return Err(report.hint("name a new folder, in one that the daemon's user may write to"));
     }
     output.note(match &progress.folder {
@@ -132,7 +139,7 @@ fn unusable(config: &Config, error: Error) -> Report {
         ErrorKind::PermissionDenied => "ask as the daemon's user, or as root",
         _ => "check capture.control; the daemon's user must be able to write there",
     };
-    Report::new(Kind::Configuration, format!("{path}: cannot be used"))
+    Report::new(Code::CaptureControl, format!("{path}: cannot be used"))
         .because(error)
         .hint(hint)
 }

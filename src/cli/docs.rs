@@ -6,7 +6,7 @@ use clap::CommandFactory;
 use clap_complete::Shell;
 use clap_mangen::Man;
 
-use crate::error::{Kind, Report};
+use crate::error::{Code, Report};
 
 use super::args::Arguments;
 use super::output::Output;
@@ -30,5 +30,5 @@ pub(super) fn man(folder: Option<&Path>, output: &mut Output) -> Result<(), Repo
 }
 
 fn unwritten(what: &str, error: std::io::Error) -> Report {
-    Report::new(Kind::Failed, format!("{what} cannot be written")).because(error)
+    Report::new(Code::FileUnwritable, format!("{what} cannot be written")).because(error)
 }

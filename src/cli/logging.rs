@@ -11,7 +11,7 @@ use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{Registry, registry};
 
 use crate::config::{Log, LogFormat};
-use crate::error::{Kind, Report};
+use crate::error::{Code, Report};
 
 /// Crates that print passwords and payloads below level info.
 const TALKATIVE: [&str; 4] = ["tokio_xmpp", "xmpp_parsers", "sasl", "mysql_async"];
@@ -43,7 +43,9 @@ pub(super) fn start(log: Log) -> Result<Logging, Report> {
         }
     };
     let started = registry().with(filter).with(lines).try_init();
-    started.map_err(|error| Report::new(Kind::Bug, "logging cannot be started").because(error))?;
+    started.map_err(|error| {
+        Report::new(Code::InternalLog, "logging cannot be started").because(error)
+    })?;
     Ok(Logging(handle))
 }
 

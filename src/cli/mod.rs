@@ -8,6 +8,7 @@ mod demo;
 mod docs;
 mod doctor;
 mod drain;
+mod explain;
 mod health;
 mod job;
 mod local;
@@ -26,7 +27,7 @@ use std::process::ExitCode;
 use clap::Parser;
 use clap::error::ErrorKind;
 
-use crate::error::{Kind, Report};
+use crate::error::{Code, Kind, Report};
 use args::{Arguments, Command};
 use output::Output;
 
@@ -47,7 +48,7 @@ pub fn main() -> ExitCode {
         Err(_) if output.is_broken() => ExitCode::SUCCESS,
         Err(report) => {
             output.note(&report);
-            report.kind.exit_code()
+            report.kind().exit_code()
         }
     }
 }
@@ -75,6 +76,7 @@ fn run(command: Command, output: &mut Output) -> Result<(), Report> {
         Command::Capture(command) => in_runtime(capture::run(command, output)),
         Command::Doctor(arguments) => in_runtime(doctor::run(arguments, output)),
         Command::Migrate(arguments) => in_runtime(migrate::run(arguments, output)),
+        Command::Explain(arguments) => explain::run(&arguments, output),
         Command::Completions { shell } => docs::completions(shell, output),
         Command::Man { folder } => docs::man(folder.as_deref(), output),
     }
@@ -85,6 +87,6 @@ fn in_runtime(command: impl Future<Output = Result<(), Report>>) -> Result<(), R
         .thread_stack_size(WORKER_STACK)
         .enable_all()
         .build()
-        .map_err(|error| Report::new(Kind::Failed, "no threads to work with").because(error))?;
+        .map_err(|error| Report::new(Code::NoThreads, "no threads to work with").because(error))?;
     runtime.block_on(command)
 }

@@ -5,7 +5,7 @@ use std::io::{self, BufRead, ErrorKind, IsTerminal, Write};
 
 use serde::Serialize;
 
-use crate::error::{Kind, Report};
+use crate::error::{Code, Report};
 
 /// The two standard streams.
 pub(super) struct Output {
@@ -39,7 +39,7 @@ impl Output {
         let written = out.write_all(bytes).and_then(|()| out.flush());
         written.map_err(|error| {
             self.broken = error.kind() == ErrorKind::BrokenPipe;
-            Report::new(Kind::Failed, "standard output cannot be written").because(error)
+            Report::new(Code::OutputUnwritable, "standard output cannot be written").because(error)
         })
     }
 
@@ -51,7 +51,7 @@ impl Output {
     /// Writes a value as JSON, on a line of its own.
     pub(super) fn json(&mut self, value: &impl Serialize) -> Result<(), Report> {
         let json = serde_json::to_string(value).map_err(|error| {
-            Report::new(Kind::Bug, "a result cannot be written as JSON").because(error)
+            Report::new(Code::InternalJson, "a result cannot be written as JSON").because(error)
         })?;
         self.line(json)
     }
@@ -63,17 +63,19 @@ impl Output {
     /// Asks whoever sits at the terminal; an error unless the answer is yes.
     pub(super) fn confirm(&self, question: &str) -> Result<(), Report> {
         if !io::stdin().is_terminal() || !Self::is_watched() {
-            let report = Report::new(Kind::Usage, format!("nobody was asked: {question}"));
+            let report = Report::new(Code::NotConfirmed, format!("nobody was asked: {question}"));
             return Err(report.hint("--yes says that it is meant"));
         }
         let _ = write!(io::stderr(), "{question} [y/N] ");
         let mut answer = String::new();
         let read = io::stdin().lock().read_line(&mut answer);
-        read.map_err(|error| Report::new(Kind::Failed, "no answer can be read").because(error))?;
+        read.map_err(|error| {
+            Report::new(Code::AnswerUnreadable, "no answer can be read").because(error)
+        })?;
         if matches!(answer.trim(), "y" | "Y" | "yes") {
             return Ok(());
         }
-        Err(Report::new(Kind::Failed, "nothing was done"))
+        Err(Report::new(Code::NothingDone, "nothing was done"))
     }
 
     /// Says something to the one who looks on. That nobody hears it harms nothing.

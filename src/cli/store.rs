@@ -8,7 +8,7 @@ use tokio::time::timeout;
 use crate::buffer::{self, BufferError, Lookup, Operations, StoreUrl, TaskBuffer};
 use crate::config::Config;
 use crate::daemon;
-use crate::error::{Kind, Report};
+use crate::error::{Code, Report};
 use crate::job::RecordId;
 
 /// What one question to the store may take. Somebody waits for it, but a store that is busy with
@@ -77,9 +77,9 @@ impl<Asked: ?Sized> Store<Asked> {
 
     fn unanswered(&self, error: &BufferError) -> Report {
         let kind = match error {
-            BufferError::Unreachable(_) => Kind::Unreachable,
-            BufferError::Conflict(_) | BufferError::Stale => Kind::Conflict,
-            BufferError::Full(_) | BufferError::Corrupt(_) => Kind::Failed,
+            BufferError::Unreachable(_) => Code::StoreMute,
+            BufferError::Conflict(_) | BufferError::Stale => Code::StoreConflict,
+            BufferError::Full(_) | BufferError::Corrupt(_) => Code::StoreTrouble,
         };
         Report::new(kind, format!("{}: no answer", self.url)).because(error)
     }
@@ -91,12 +91,12 @@ impl<Asked: ?Sized> Store<Asked> {
             Lookup::Found(found) => Ok(found),
             Lookup::Absent => {
                 let what = format!("{url}: there is no record {record}");
-                let report = Report::new(Kind::NotFound, what);
+                let report = Report::new(Code::NoSuchRecord, what);
                 Err(report.hint("`gristmill job list` shows what there is"))
             }
             Lookup::Unreachable => {
                 let what = format!("{url}: the row of record {record} cannot be read");
-                let report = Report::new(Kind::Failed, what);
+                let report = Report::new(Code::RowUnreadable, what);
                 Err(report.hint("look at it with the store's own client"))
             }
         }

@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 
+use crate::error::Code;
 use crate::job::Owner;
 use crate::xmpp::Security;
 
@@ -10,6 +11,7 @@ use super::{Capture, Config, Supervisor, running};
 /// What is wrong with a key.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Fault {
+    pub(super) code: Code,
     /// Dotted path.
     pub(super) key: String,
     pub(super) what: String,
@@ -109,6 +111,7 @@ pub(super) fn fault(
     hint: impl Into<String>,
 ) -> Result<(), Fault> {
     Err(Fault {
+        code: Code::Contradiction,
         key: key.into(),
         what: what.into(),
         hint: Some(hint.into()),
@@ -124,6 +127,7 @@ pub(super) fn explain(path: &str, message: &str) -> Fault {
             .unwrap_or(path)
             .trim_end_matches('.');
         return Fault {
+            code: Code::UnknownKey,
             key: join(section, name),
             what: "there is no such key".to_owned(),
             hint: did_you_mean(name, known),
@@ -131,12 +135,14 @@ pub(super) fn explain(path: &str, message: &str) -> Fault {
     }
     if let ([name], true) = (&*quoted, message.starts_with("missing field")) {
         return Fault {
+            code: Code::MissingKey,
             key: join(path, name),
             what: "is missing, and has no default".to_owned(),
             hint: None,
         };
     }
     Fault {
+        code: Code::WrongValue,
         key: path.to_owned(),
         what: message.trim_end().to_owned(),
         hint: None,

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use toml::de::{DeTable, DeValue};
 use toml::{Spanned, Table, Value};
 
-use crate::error::{Kind, Report};
+use crate::error::{Code, Report};
 
 /// Where a value came from.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -62,7 +62,7 @@ impl Layers {
     pub fn add_file(&mut self, path: &Path) -> Result<(), Report> {
         let text = std::fs::read_to_string(path).map_err(|error| {
             let what = format!("{}: the configuration cannot be read", path.display());
-            Report::new(Kind::Configuration, what)
+            Report::new(Code::ConfigUnreadable, what)
                 .because(error)
                 .hint("name a file that is there, and that whoever runs gristmill may read")
         })?;
@@ -81,7 +81,7 @@ impl Layers {
         for part in key.rsplit('.') {
             if part.is_empty() {
                 let what = format!("{key:?} is no key of the form section.key");
-                return Err(Report::new(Kind::Usage, what));
+                return Err(Report::new(Code::KeyForm, what));
             }
             value = Value::Table(Table::from_iter([(part.to_owned(), value)]));
         }
@@ -102,7 +102,7 @@ impl Layers {
             let start = error.span().map_or(0, |span| span.start);
             let (line, column) = position(text, start);
             let what = format!("{}:{line}:{column}: {}", path.display(), error.message());
-            Report::new(Kind::Configuration, what).hint("the file is TOML: https://toml.io")
+            Report::new(Code::ConfigSyntax, what).hint("the file is TOML: https://toml.io")
         };
         let spans = DeTable::parse(text).map_err(parse_error)?;
         note_sources(spans.get_ref(), "", &source, &mut self.sources);

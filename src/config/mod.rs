@@ -17,7 +17,7 @@ use toml::{Table, Value};
 use xmpp_parsers::jid::{FullJid, Jid};
 
 use crate::buffer::StoreUrl;
-use crate::error::{Kind, Report};
+use crate::error::{Code, Report};
 use crate::http::Listen;
 use crate::xmpp::{Security, Server};
 use layers::Layers;
@@ -296,7 +296,7 @@ fn fragments(file: &Path) -> Result<Vec<PathBuf>, Report> {
     }
     let unreadable = |error| {
         let what = format!("{}: the folder cannot be read", folder.display());
-        Report::new(Kind::Configuration, what).because(error)
+        Report::new(Code::ConfigUnreadable, what).because(error)
     };
     let mut files = Vec::new();
     for entry in std::fs::read_dir(&folder).map_err(unreadable)? {
@@ -334,7 +334,7 @@ fn locate(layers: &Layers, fault: check::Fault) -> Report {
         Some(Source::Default) | None => format!("{}: {}", fault.key, fault.what),
         Some(source) => format!("{source}: {}: {}", fault.key, fault.what),
     };
-    let report = Report::new(Kind::Configuration, what);
+    let report = Report::new(fault.code, what);
     report.hint(fault.hint.unwrap_or_else(|| {
         "`gristmill config default` shows every key with its default".to_owned()
     }))

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use secrecy::SecretString;
 
-use crate::error::{Kind, Report};
+use crate::error::{Code, Report};
 
 use super::{Buffer, Xmpp};
 
@@ -24,7 +24,7 @@ impl Xmpp {
         let found = find(self.password_file.as_deref(), "xmpp-password");
         let path = found.ok_or_else(|| {
             let what = "xmpp.password_file is missing";
-            Report::new(Kind::Configuration, what)
+            Report::new(Code::SecretMissing, what)
                 .hint("name a file that holds the password, or keep it in /etc/credstore/gristmill.xmpp-password")
         })?;
         read(&path)
@@ -56,7 +56,7 @@ fn find(configured: Option<&Path>, credential: &str) -> Option<PathBuf> {
 /// Reads a secret; one newline at its end is not part of it.
 pub fn read(path: &Path) -> Result<SecretString, Report> {
     let shown = path.display();
-    let report = |what: &str| Report::new(Kind::Configuration, format!("{shown}: {what}"));
+    let report = |what: &str| Report::new(Code::SecretUnusable, format!("{shown}: {what}"));
     let unreadable = |error| report("the secret cannot be read").because(error);
     let mut file = File::open(path).map_err(unreadable)?;
     let metadata = file.metadata().map_err(unreadable)?;

@@ -4,6 +4,7 @@ use std::os::unix::fs::PermissionsExt;
 use secrecy::ExposeSecret;
 
 use super::*;
+use crate::error::Kind;
 
 const LEAST: &str = "[xmpp]\njid = \"executor@grid.example/panda\"\n\
                      [[supervisor]]\njid = \"supervisor@grid.example\"\n";
@@ -78,7 +79,7 @@ fn a_named_file_must_be_there() {
         ..Sources::default()
     })
     .unwrap_err();
-    assert_eq!(report.kind, Kind::Configuration);
+    assert_eq!(report.kind(), Kind::Configuration);
     assert!(report.to_string().contains("/nonexistent/gristmill.toml"));
 }
 

@@ -15,7 +15,7 @@ use crate::bridge::Truth;
 use crate::buffer::{Gate, Holder, StoreUrl};
 use crate::conductor::{self, Counters, Leases, Patience, Settings, Tools};
 use crate::config::Config;
-use crate::error::{Kind, Report};
+use crate::error::{Code, Report};
 use crate::job::Limits;
 use crate::job::policy::Backoff;
 use crate::runner::Runner;
@@ -81,7 +81,8 @@ impl Conducting {
             let holder = holder(runner.holder()).ok_or_else(|| {
                 let work_dir = config.runner.process.work_dir.display();
                 let what = format!("{work_dir}/holder: no name can be that long");
-                Report::new(Kind::Failed, what).hint("take the file away while no job is claimed")
+                Report::new(Code::HolderName, what)
+                    .hint("take the file away while no job is claimed")
             })?;
             Place::Here(Arc::new(runner), holder)
         } else {
@@ -236,14 +237,14 @@ fn runner_truth(
 }
 
 fn refused(failure: conductor::Failure) -> Report {
-    Report::new(Kind::Conflict, "jobs cannot be run here")
+    Report::new(Code::OtherStore, "jobs cannot be run here")
         .because(failure)
         .hint("give this daemon a new runner.process.work_dir, or the store that it had before")
 }
 
 /// A bug of ours: the daemon ends, and whoever started it starts it again.
 pub(super) fn broken(error: impl std::error::Error) -> Report {
-    Report::new(Kind::Bug, "jobs are run no more").because(error)
+    Report::new(Code::ConductorBroken, "jobs are run no more").because(error)
 }
 
 /// One turn of the loop may wait for the runner and, after it, for the store.

@@ -14,7 +14,7 @@ use super::{Manager, bridge_settings, conducting, listening_owners, refuse_orpha
 use crate::bridge::Bridge;
 use crate::buffer::Gate;
 use crate::config::{Config, Loaded, Supervisor};
-use crate::error::{Kind, Report};
+use crate::error::{Code, Report};
 use crate::xmpp;
 
 /// What changes while running; every other key needs a restart.
@@ -57,7 +57,7 @@ impl Reload {
     /// On SIGHUP. `loaded`: what the daemon starts with.
     pub fn on_hangup(loaded: Loaded, load: Load, set_level: SetLevel) -> Result<Self, Report> {
         let hangups = signal(SignalKind::hangup()).map_err(|error| {
-            Report::new(Kind::Failed, "signals cannot be listened to").because(error)
+            Report::new(Code::SignalsUnavailable, "signals cannot be listened to").because(error)
         })?;
         Ok(Self {
             hangups,

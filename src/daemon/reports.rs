@@ -2,7 +2,7 @@
 
 use crate::buffer::{OpenError, StoreUrl};
 use crate::config::Config;
-use crate::error::{Kind, Report};
+use crate::error::{Code, Report};
 use crate::http::{BindError, Listen};
 use crate::xmpp::DoorError;
 
@@ -11,24 +11,24 @@ use crate::xmpp::DoorError;
 pub fn store_report(url: &StoreUrl, error: &OpenError) -> Report {
     let (kind, hint) = match error {
         OpenError::Unreachable(_) => (
-            Kind::Unreachable,
+            Code::StoreUnreachable,
             "is the server running, and buffer.url right?",
         ),
         OpenError::Refused(_) => (
-            Kind::Unreachable,
+            Code::StoreRefused,
             "check the user of buffer.url and buffer.password_file",
         ),
         OpenError::InUse(_) => (
-            Kind::Conflict,
+            Code::StoreInUse,
             "stop the daemon that has it, or give this one a file of its own",
         ),
-        OpenError::SchemaTooNew { .. } => (Kind::Failed, "install the newer gristmill"),
-        OpenError::SchemaTooOld { .. } => (Kind::Failed, "run `gristmill migrate`"),
+        OpenError::SchemaTooNew { .. } => (Code::SchemaTooNew, "install the newer gristmill"),
+        OpenError::SchemaTooOld { .. } => (Code::SchemaTooOld, "run `gristmill migrate`"),
         OpenError::Orphaned(_) => (
-            Kind::Configuration,
+            Code::Orphans,
             "give a [[supervisor]] that owner, or set buffer.allow_orphans = true",
         ),
-        OpenError::Invalid(_) => (Kind::Configuration, "check buffer.url"),
+        OpenError::Invalid(_) => (Code::StoreInvalid, "check buffer.url"),
     };
     Report::new(kind, format!("{url}: the store cannot be opened"))
         .because(error)
@@ -37,11 +37,11 @@ pub fn store_report(url: &StoreUrl, error: &OpenError) -> Report {
 
 pub(super) fn listen_report(listen: &Listen, error: &BindError) -> Report {
     let report = if error.is_taken() {
-        Report::new(Kind::Conflict, format!("http.listen: {listen} is taken"))
+        Report::new(Code::ListenTaken, format!("http.listen: {listen} is taken"))
             .hint("stop the process that has it, or give http.listen another place, or \"\"")
     } else {
         Report::new(
-            Kind::Configuration,
+            Code::ListenUnusable,
             format!("http.listen: {listen} cannot be used"),
         )
         .hint("check that its folder is there and may be written to")
@@ -51,10 +51,10 @@ pub(super) fn listen_report(listen: &Listen, error: &BindError) -> Report {
 
 pub(super) fn door_report(config: &Config, error: &DoorError) -> Report {
     let kind = match error {
-        DoorError::Refused(_) => Kind::Unreachable,
-        DoorError::WrongResource { .. } => Kind::Configuration,
-        DoorError::Conflict => Kind::Conflict,
-        DoorError::Broken => Kind::Bug,
+        DoorError::Refused(_) => Code::DoorRefused,
+        DoorError::WrongResource { .. } => Code::WrongResource,
+        DoorError::Conflict => Code::ResourceTaken,
+        DoorError::Broken => Code::DoorBroken,
     };
     Report::new(kind, format!("{}: no XMPP session", config.xmpp.jid)).because(error)
 }

@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{Manager, SystemClock};
 use crate::config::{self, Config};
-use crate::error::{Kind, Report};
+use crate::error::{Code, Report};
 use crate::runner::process::{KeepWork, Limits, OpenError, ProcessRunner, Settings};
 use crate::runner::remote::{self, ConnectError};
 use crate::runner::socket::{self, PlaceError, Service, Users};
@@ -26,7 +26,7 @@ pub async fn serve_runner(
     if config.runner.in_process {
         let what = "runner.in_process is true: the daemon runs the jobs itself";
         let hint = "set runner.in_process = false, for the daemon and for the runner";
-        return Err(Report::new(Kind::Configuration, what).hint(hint));
+        return Err(Report::new(Code::RunnerNotWanted, what).hint(hint));
     }
     let place = &config.runner.socket;
     let allowed = user_ids("runner.allow_users", &config.runner.allow_users)?;
@@ -71,7 +71,7 @@ fn user_ids<'a>(
     let ids = names.into_iter().map(|name| socket::user_id(name));
     let ids: Result<_, _> = ids.collect();
     ids.map_err(|error| {
-        Report::new(Kind::Configuration, format!("{key}: {error}"))
+        Report::new(Code::UserUnknown, format!("{key}: {error}"))
             .hint("name a user that `getent passwd` shows, or give the user's number")
     })
 }
@@ -95,7 +95,7 @@ fn look_at_folders(process: &config::Process) -> Result<(), Report> {
     if let Some(folder) = process.transformations.iter().find(|path| !path.is_dir()) {
         let what = format!("{}: there is no such folder", folder.display());
         let hint = "make it and put your programs there, or correct runner.process.transformations";
-        return Err(Report::new(Kind::Configuration, what).hint(hint));
+        return Err(Report::new(Code::ProgramsMissing, what).hint(hint));
     }
     match ProcessRunner::look(&process.work_dir) {
         // The daemon that has it has tried it.
@@ -107,19 +107,19 @@ fn look_at_folders(process: &config::Process) -> Result<(), Report> {
 fn place_report(error: &PlaceError) -> Report {
     let (kind, hint) = match error {
         PlaceError::InUse(_) => (
-            Kind::Conflict,
+            Code::SocketInUse,
             "stop that runner, or give this one a runner.socket and a runner.process.work_dir of its own",
         ),
         PlaceError::NoSocket(_) => (
-            Kind::Configuration,
+            Code::SocketUnusable,
             "take it away, or choose another runner.socket",
         ),
         PlaceError::OpenFolder(_) => (
-            Kind::Configuration,
+            Code::SocketUnusable,
             "chown it to the runner's user and chmod 750 it; systemd does so for RuntimeDirectory=",
         ),
         PlaceError::Unusable { .. } => (
-            Kind::Configuration,
+            Code::SocketUnusable,
             "check runner.socket and who may write in its folder",
         ),
     };
@@ -139,7 +139,7 @@ fn probe_report(config: &Config, error: &ConnectError) -> Report {
         ConnectError::Protocol(_) => "install the same gristmill for both, and restart both",
         ConnectError::Busy | ConnectError::Mute(_) => "look at the runner's log",
     };
-    Report::new(Kind::Unreachable, format!("{socket}: no runner"))
+    Report::new(Code::RunnerAway, format!("{socket}: no runner"))
         .because(error)
         .hint(hint)
 }
@@ -184,14 +184,14 @@ fn run_limits(limits: &config::Limits) -> Limits {
 fn runner_report(error: &OpenError) -> Report {
     let (kind, hint) = match error {
         OpenError::InUse { .. } => (
-            Kind::Conflict,
+            Code::WorkDirInUse,
             "stop the daemon or the runner that has it, or give this one a runner.process.work_dir of its own",
         ),
         OpenError::Folder { .. } => (
-            Kind::Configuration,
+            Code::WorkDirUnusable,
             "check runner.process.work_dir and who may write there, or set conductor.enabled = false",
         ),
-        OpenError::Kernel => (Kind::Failed, "set conductor.enabled = false"),
+        OpenError::Kernel => (Code::KernelTooOld, "set conductor.enabled = false"),
     };
     Report::new(kind, "jobs cannot be run here")
         .because(error)

@@ -26,7 +26,7 @@ fn every_mistake_is_reported_with_its_place_and_a_way_out() {
             ..Sources::default()
         })
         .expect_err(&format!("{} must be refused", path.display()));
-        assert_eq!(report.kind, Kind::Configuration);
+        assert_eq!(report.kind(), Kind::Configuration);
         assert!(report.hint.is_some(), "{}: no hint", path.display());
         assert!(!report.to_string().contains("secret"), "a secret is shown");
         for part in wanted.split('|') {

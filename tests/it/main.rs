@@ -31,6 +31,7 @@ mod e2e_operator;
 mod e2e_runner;
 mod e2e_store_away;
 mod e2e_telling;
+mod error_codes;
 mod operating;
 mod package;
 mod replay;

@@ -53,6 +53,8 @@ pub(super) enum Command {
     Capture(Capture),
     /// Look at everything that the daemon needs, one line each; exit code by the worst
     Doctor(Doctor),
+    /// Say what an error means and what to do about it
+    Explain(Explain),
     /// Write a completion script
     Completions {
         /// The shell to write it for
@@ -293,4 +295,17 @@ pub(super) enum Capture {
         #[arg(long)]
         json: bool,
     },
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Explain {
+    /// The error, like GM0301; without one all are listed
+    #[arg(value_name = "CODE")]
+    pub(super) code: Option<String>,
+    /// All of them, as a document
+    #[arg(long, conflicts_with_all = ["code", "json"])]
+    pub(super) markdown: bool,
+    /// Print one JSON object for each
+    #[arg(long)]
+    pub(super) json: bool,
 }

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
 
-use crate::error::{Kind, Report};
+use crate::error::{Code, Report};
 use crate::job::{JobId, RecordId};
 use crate::windmill::{
     Answer, Call, Existence, JobQuery, KillResult, ReceiptResult, RecordQuery, RecordRef, Request,
@@ -192,7 +192,7 @@ impl Play<'_> {
                     records.len(),
                     status.name()
                 );
-                return Err(Report::new(Kind::Failed, what));
+                return Err(Report::new(Code::DemoLate, what));
             }
             sleep(ASK_AGAIN).await;
         }
@@ -307,7 +307,7 @@ impl Play<'_> {
                 fault.code.name(),
                 fault.text
             );
-            Report::new(Kind::Failed, what)
+            Report::new(Code::DemoRefused, what)
         })
     }
 }
@@ -342,7 +342,7 @@ fn pairs(records: &[(JobId, RecordId)]) -> Vec<RecordQuery> {
 
 fn unexpected(what: &impl std::fmt::Debug) -> Report {
     Report::new(
-        Kind::Failed,
+        Code::DemoSurprised,
         format!("the demo met an answer that it did not expect: {what:?}"),
     )
 }

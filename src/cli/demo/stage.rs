@@ -21,7 +21,7 @@ use xmpp_parsers::jid::{BareJid, FullJid, Jid};
 use crate::buffer::{self, ListFilter};
 use crate::config::{self, Config, FileChoice, Sources};
 use crate::daemon::{self, Manager, Surroundings};
-use crate::error::{Kind, Report};
+use crate::error::{Code, Report};
 use crate::job::{JobId, Record};
 use crate::windmill::{self, Answer, Call, DataAnswer, JobQuery, Reply, Request};
 use crate::xmpp::loopback::{Account, Loopback};
@@ -90,8 +90,9 @@ impl Stage {
     pub(super) fn cast(&self, jobs: u32) -> Result<Vec<Actor>, Report> {
         let input = cast::write_input(self.folder.path())
             .map_err(|error| failed("no input").because(error))?;
-        cast::jobs(jobs, &input)
-            .map_err(|error| Report::new(Kind::Bug, "the demo's jobs are invalid").because(error))
+        cast::jobs(jobs, &input).map_err(|error| {
+            Report::new(Code::InternalDemo, "the demo's jobs are invalid").because(error)
+        })
     }
 
     /// What an operator sees of each job.
@@ -160,7 +161,9 @@ impl Stage {
         self.shutdown.cancel();
         let ended = self.daemon.await;
         self.server_shutdown.cancel();
-        ended.map_err(|error| Report::new(Kind::Bug, "the daemon panicked").because(error))?
+        ended.map_err(|error| {
+            Report::new(Code::InternalDemo, "the daemon panicked").because(error)
+        })?
     }
 }
 
@@ -275,5 +278,5 @@ fn parse<T: FromStr<Err: Error>>(text: &str) -> Result<T, Report> {
 }
 
 fn failed(what: &str) -> Report {
-    Report::new(Kind::Failed, format!("the demo cannot go on: {what}"))
+    Report::new(Code::DemoBroken, format!("the demo cannot go on: {what}"))
 }

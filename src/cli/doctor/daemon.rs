@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use crate::cli::health;
 use crate::config::Config;
-use crate::error::Kind;
+use crate::error::Code;
 
 use super::finding::Finding;
 
@@ -19,7 +19,7 @@ pub(super) async fn look(config: &Config) -> Vec<Finding> {
         }
         Ok(Some(answer)) => Finding::error(
             SUBJECT,
-            Kind::Failed,
+            Code::DaemonNotReady,
             format!("runs and is not ready: {}", reasons(&answer.body)),
             "what keeps it from work stands above, or in its log",
         ),

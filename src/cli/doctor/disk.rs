@@ -8,7 +8,7 @@ use rustix::fs::StatVfs;
 
 use crate::buffer::StoreUrl;
 use crate::config::Config;
-use crate::error::Kind;
+use crate::error::Code;
 
 use super::finding::Finding;
 
@@ -37,7 +37,7 @@ pub(super) fn look(config: &Config) -> Vec<Finding> {
             }
             Err(error) => {
                 let what = format!("{}: {error}", folder.display());
-                findings.push(Finding::error(SUBJECT, Kind::Failed, what, "mount it"));
+                findings.push(Finding::error(SUBJECT, Code::DiskFull, what, "mount it"));
             }
         }
     }
@@ -79,7 +79,7 @@ fn judge(names: &[&str], folder: &Path, room: &StatVfs) -> Finding {
     // Some file systems make files as long as there are bytes, and count none.
     let few_files = room.f_files > 0 && room.f_favail < SCARCE_FILES;
     if free < EMPTY_BYTES {
-        Finding::error(SUBJECT, Kind::Failed, what, remedy)
+        Finding::error(SUBJECT, Code::DiskFull, what, remedy)
     } else if free < SCARCE_BYTES {
         Finding::warning(SUBJECT, what, remedy)
     } else if few_files {

@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde_json::{Value, json};
 
-use crate::error::{Kind, Report};
+use crate::error::{Code, Report};
 
 /// How something is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -14,7 +14,7 @@ pub(super) enum Verdict {
     /// The daemon works, and somebody should look at it soon.
     Warning,
     /// The daemon does not work, or not all of it.
-    Error(Kind),
+    Error(Code),
 }
 
 /// What was found of one thing, and what to do about it.
@@ -50,12 +50,12 @@ impl Finding {
 
     pub(super) fn error(
         subject: &'static str,
-        kind: Kind,
+        code: Code,
         what: impl Into<String>,
         remedy: impl Into<String>,
     ) -> Self {
         Self {
-            verdict: Verdict::Error(kind),
+            verdict: Verdict::Error(code),
             ..Self::warning(subject, what, remedy)
         }
     }
@@ -65,7 +65,7 @@ impl Finding {
         let mut words = vec![report.what.clone()];
         words.extend(report.causes.iter().cloned());
         Self {
-            verdict: Verdict::Error(report.kind),
+            verdict: Verdict::Error(report.code),
             remedy: report.hint.clone(),
             ..Self::ok(subject, words.join(": "))
         }
@@ -75,6 +75,7 @@ impl Finding {
         json!({
             "check": self.subject,
             "verdict": self.verdict.name(),
+            "code": self.verdict.code().map(|code| code.to_string()),
             "what": self.what,
             "remedy": self.remedy,
         })
@@ -82,6 +83,13 @@ impl Finding {
 }
 
 impl Verdict {
+    fn code(self) -> Option<Code> {
+        match self {
+            Self::Error(code) => Some(code),
+            Self::Ok | Self::Warning => None,
+        }
+    }
+
     fn name(self) -> &'static str {
         match self {
             Self::Ok => "ok",
@@ -96,8 +104,11 @@ impl fmt::Display for Finding {
         let (verdict, subject) = (self.verdict.name(), self.subject);
         let what = self.what.replace('\n', " ");
         write!(f, "{verdict:<7}  {subject:<13}  {what}")?;
-        match &self.remedy {
-            Some(remedy) => write!(f, "; next: {remedy}"),
+        if let Some(remedy) = &self.remedy {
+            write!(f, "; next: {remedy}")?;
+        }
+        match self.verdict.code() {
+            Some(code) => write!(f, " ({code})"),
             None => Ok(()),
         }
     }

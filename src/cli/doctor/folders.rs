@@ -9,7 +9,7 @@ use rustix::fs::{Access, access};
 
 use crate::buffer::StoreUrl;
 use crate::config::Config;
-use crate::error::{Kind, Report};
+use crate::error::{Code, Report};
 use crate::http::Listen;
 
 use super::finding::Finding;
@@ -67,7 +67,7 @@ fn unwritable((key, folder): (&str, PathBuf)) -> Option<Finding> {
     let (us, folder) = (our_name(), folder.display());
     let what = format!("{key}: {us} cannot write in {folder}: {error}");
     let remedy = format!("make the folder, and chown it to the daemon's user, or correct {key}");
-    Some(Finding::error(RIGHTS, Kind::Configuration, what, remedy))
+    Some(Finding::error(RIGHTS, Code::FolderUnwritable, what, remedy))
 }
 
 fn programs_in(folder: &Path) -> Option<Finding> {
@@ -80,7 +80,7 @@ fn programs_in(folder: &Path) -> Option<Finding> {
     if metadata.mode() & EVERYBODY_WRITES != 0 {
         let what = format!("{shown}: everybody may put programs there");
         let remedy = format!("chmod o-w {shown}");
-        return Some(Finding::error(RIGHTS, Kind::Configuration, what, remedy));
+        return Some(Finding::error(RIGHTS, Code::ProgramsOpen, what, remedy));
     }
     let mut inside = fs::read_dir(folder).ok()?;
     if inside.next().is_none() {

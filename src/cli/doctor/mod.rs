@@ -17,7 +17,7 @@ use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 
 use crate::config::Config;
-use crate::error::{Kind, Report};
+use crate::error::{Code, Report};
 
 use super::args::Doctor;
 use super::output::Output;
@@ -35,7 +35,7 @@ pub(super) async fn run(arguments: Doctor, output: &mut Output) -> Result<(), Re
                 arguments.json,
                 output,
             )?;
-            return Err(Report::new(report.kind, "nothing else can be looked at"));
+            return Err(Report::new(report.code, "nothing else can be looked at"));
         }
     };
     let mut findings = vec![Finding::ok("configuration", "is sound")];
@@ -61,7 +61,7 @@ async fn look(config: &Config) -> Vec<Finding> {
         timeout(LIMIT, look).await.unwrap_or_else(|_| {
             let what = format!("no answer within {} s", LIMIT.as_secs());
             let remedy = "find out what it waits for; a file system that hangs looks like this";
-            vec![Finding::error(subject, Kind::Unreachable, what, remedy)]
+            vec![Finding::error(subject, Code::CheckLate, what, remedy)]
         })
     });
     join_all(looks).await.into_iter().flatten().collect()
@@ -104,11 +104,11 @@ fn conclude(findings: &[Finding], output: &Output) -> Result<(), Report> {
     let warnings = count(findings, |verdict| verdict == Verdict::Warning);
     let errors = count(findings, |verdict| matches!(verdict, Verdict::Error(_)));
     let worst = findings.iter().filter_map(|finding| match finding.verdict {
-        Verdict::Error(kind) => Some(kind),
+        Verdict::Error(code) => Some(code),
         Verdict::Ok | Verdict::Warning => None,
     });
     let said = format!("{errors} error(s), {warnings} warning(s)");
-    if let Some(worst) = worst.max_by_key(|kind| kind.code()) {
+    if let Some(worst) = worst.max_by_key(|code| code.kind().code()) {
         return Err(Report::new(worst, said));
     }
     output.note(said);

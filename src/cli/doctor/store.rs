@@ -7,7 +7,7 @@ use jiff::{SignedDuration, Timestamp};
 use crate::buffer::{self, Options, Step, StoreUrl};
 use crate::config::Config;
 use crate::daemon::{self, SystemClock};
-use crate::error::{Kind, Report};
+use crate::error::{Code, Report};
 use crate::job::policy::Clock;
 
 use super::finding::Finding;
@@ -53,7 +53,7 @@ async fn ask(url: &StoreUrl, options: &Options) -> Result<(), Report> {
     store
         .ping()
         .await
-        .map_err(|error| Report::new(Kind::Unreachable, format!("{url}: no answer")).because(error))
+        .map_err(|error| Report::new(Code::StoreMute, format!("{url}: no answer")).because(error))
 }
 
 fn schema(steps: &[Step]) -> Finding {

@@ -4,7 +4,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use crate::config::Config;
 use crate::daemon::{self, SystemClock};
-use crate::error::Kind;
+use crate::error::Code;
 use crate::job::policy::Clock;
 use crate::xmpp::{Certificate, ConnectError};
 
@@ -24,20 +24,31 @@ pub(super) async fn look(config: &Config) -> Vec<Finding> {
     };
     let mut findings = vec![match visit.reached {
         Ok(address) => Finding::ok(SERVER, format!("is reached at {address}")),
-        Err(error) => fault(SERVER, &error, "check xmpp.server, and whether it runs"),
+        Err(error) => fault(
+            SERVER,
+            Code::ServerUnreachable,
+            &error,
+            "check xmpp.server, and whether it runs",
+        ),
     }];
     findings.extend(visit.secured.map(|secured| match secured {
         Ok(Some(certificate)) => certified(&certificate, SystemClock.now()),
         Ok(None) => Finding::ok(CERTIFICATE, "none is needed: plaintext on loopback"),
         Err(error) => fault(
             CERTIFICATE,
+            Code::CertificateRefused,
             &error,
             "correct the server's TLS, or xmpp.ca_file",
         ),
     }));
     findings.extend(visit.entered.map(|entered| match entered {
         Ok(()) => Finding::ok(LOGIN, format!("{} is let in", config.xmpp.jid.to_bare())),
-        Err(error) => fault(LOGIN, &error, "check xmpp.jid and xmpp.password_file"),
+        Err(error) => fault(
+            LOGIN,
+            Code::LoginFailed,
+            &error,
+            "check xmpp.jid and xmpp.password_file",
+        ),
     }));
     findings
 }
@@ -57,8 +68,8 @@ fn certified(certificate: &Certificate, now: Timestamp) -> Finding {
     }
 }
 
-fn fault(subject: &'static str, error: &ConnectError, remedy: &str) -> Finding {
-    Finding::error(subject, Kind::Unreachable, error.to_string(), remedy)
+fn fault(subject: &'static str, code: Code, error: &ConnectError, remedy: &str) -> Finding {
+    Finding::error(subject, code, error.to_string(), remedy)
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ use serde_json::json;
 
 use crate::buffer::{Lookup, Operation, Operations};
 use crate::daemon::SystemClock;
-use crate::error::{Kind, Report};
+use crate::error::{Code, Report};
 use crate::job::policy::Clock;
 use crate::job::{Action, Declined, Effect, Record, RecordId, State};
 
@@ -29,7 +29,7 @@ type Answer = Lookup<Result<Effect, Declined>>;
 struct Tally {
     words: BTreeMap<&'static str, u64>,
     /// What the command's failure means; `None`: there was none.
-    failure: Option<Kind>,
+    failure: Option<Code>,
 }
 
 pub(super) async fn run(
@@ -207,9 +207,9 @@ impl Tally {
         *self.words.entry(word(answer)).or_default() += 1;
         let failure = match answer {
             Lookup::Found(Ok(_)) => return,
-            Lookup::Absent => Kind::NotFound,
-            Lookup::Found(Err(_)) => Kind::Conflict,
-            Lookup::Unreachable => Kind::Failed,
+            Lookup::Absent => Code::SomeAbsent,
+            Lookup::Found(Err(_)) => Code::SomeDeclined,
+            Lookup::Unreachable => Code::SomeUnreadable,
         };
         // The first one is as good as any.
         self.failure.get_or_insert(failure);
@@ -260,15 +260,15 @@ mod tests {
 
     #[test]
     fn the_exit_code_tells_what_went_wrong() {
-        let answers: [(Answer, Option<Kind>); 5] = [
+        let answers: [(Answer, Option<Code>); 5] = [
             (Lookup::Found(Ok(Effect::KillRequested)), None),
             (
                 Lookup::Found(Ok(Effect::AlreadyFinished(State::Failed))),
                 None,
             ),
-            (Lookup::Found(Err(Declined::Told)), Some(Kind::Conflict)),
-            (Lookup::Absent, Some(Kind::NotFound)),
-            (Lookup::Unreachable, Some(Kind::Failed)),
+            (Lookup::Found(Err(Declined::Told)), Some(Code::SomeDeclined)),
+            (Lookup::Absent, Some(Code::SomeAbsent)),
+            (Lookup::Unreachable, Some(Code::SomeUnreadable)),
         ];
         for (answer, failure) in answers {
             let mut tally = Tally::default();

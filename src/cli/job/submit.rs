@@ -4,7 +4,7 @@
 use serde_json::json;
 
 use crate::config::{Config, Supervisor};
-use crate::error::{Kind, Report};
+use crate::error::{Code, Report};
 use crate::job::Owner;
 use crate::windmill::{Answer, CallKind, Counts, Fault, FaultCode, Receipt, ReceiptResult};
 
@@ -45,12 +45,12 @@ fn owner(config: &Config, named: Option<Owner>) -> Result<Owner, Report> {
         (Some(named), known) if known.contains(&named) => Ok(named),
         (Some(named), _) => {
             let what = format!("no supervisor is configured whose jobs belong to {named}");
-            Err(Report::new(Kind::Usage, what).hint(hint))
+            Err(Report::new(Code::OwnerUnknown, what).hint(hint))
         }
         (None, [only]) => Ok(only.clone()),
         (None, _) => {
             let what = "whose jobs are these?";
-            Err(Report::new(Kind::Usage, what).hint(hint))
+            Err(Report::new(Code::OwnerUnsaid, what).hint(hint))
         }
     }
 }
@@ -64,13 +64,13 @@ async fn submit(local: &Local, name: &str, document: &[u8]) -> Result<Vec<Receip
     let kind = request.call.kind();
     if kind != CallKind::ExecuteJobs {
         let what = format!("{name}: it is a {}, not an executeJobs", kind.name());
-        let report = Report::new(Kind::Failed, what);
+        let report = Report::new(Code::NotExecuteJobs, what);
         return Err(report.hint("`gristmill replay` sends any document"));
     }
     match local.answer(request).await.content {
         Ok(Answer::Receipts(receipts)) => Ok(receipts),
         Ok(other) => Err(Report::new(
-            Kind::Bug,
+            Code::InternalAnswer,
             format!("{name}: an executeJobs was answered {other:?}"),
         )),
         Err(fault) => Err(refused(&fault)),
@@ -79,17 +79,22 @@ async fn submit(local: &Local, name: &str, document: &[u8]) -> Result<Vec<Receip
 
 fn unreadable(name: &str, fault: Option<&Fault>) -> Report {
     fault.map_or_else(
-        || Report::new(Kind::Failed, format!("{name}: it cannot be read")),
+        || {
+            Report::new(
+                Code::DocumentUnreadable,
+                format!("{name}: it cannot be read"),
+            )
+        },
         |fault| refused(name, fault),
     )
 }
 
 fn refused(name: &str, fault: &Fault) -> Report {
     let kind = match fault.code {
-        FaultCode::DatabaseUnavailable | FaultCode::Busy => Kind::Unreachable,
-        FaultCode::Stale => Kind::Conflict,
-        FaultCode::Internal => Kind::Bug,
-        _ => Kind::Failed,
+        FaultCode::DatabaseUnavailable | FaultCode::Busy => Code::SubmitUnanswered,
+        FaultCode::Stale => Code::SubmitStale,
+        FaultCode::Internal => Code::InternalAnswer,
+        _ => Code::SubmitRefused,
     };
     let what = format!("{name}: {}: {}", fault.code.name(), fault.text);
     Report::new(kind, what)
@@ -140,10 +145,10 @@ fn conclude(receipts: &[Receipt], output: &Output) -> Result<(), Report> {
         .collect();
     let words = words.join(", ");
     if counts.conflict > 0 {
-        return Err(Report::new(Kind::Conflict, words));
+        return Err(Report::new(Code::SomeConflict, words));
     }
     if counts.refused > 0 {
-        return Err(Report::new(Kind::Failed, words));
+        return Err(Report::new(Code::SomeRefused, words));
     }
     output.note(words);
     Ok(())

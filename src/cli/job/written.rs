@@ -10,7 +10,7 @@ use tokio::time::{Instant, sleep};
 
 use crate::buffer::{Dossier, TaskBuffer};
 use crate::config::Config;
-use crate::error::{Kind, Report};
+use crate::error::{Code, Report};
 use crate::job::{JobSpec, Record, RunKey, State};
 use crate::runner::process::{Stream, Written, written};
 use crate::windmill;
@@ -72,11 +72,11 @@ fn spec(dossier: &Dossier) -> Result<JobSpec, Report> {
     let id = dossier.record.id;
     let Some(xml) = &dossier.payload else {
         let what = format!("record {id} has been purged, and what it wrote with it");
-        return Err(Report::new(Kind::NotFound, what));
+        return Err(Report::new(Code::Purged, what));
     };
     windmill::read_job(xml).map_err(|reason| {
         let what = format!("the XML of record {id} cannot be read: {}", reason.text);
-        Report::new(Kind::Failed, what)
+        Report::new(Code::JobUnreadable, what)
     })
 }
 
@@ -157,11 +157,11 @@ fn nothing_there(config: &Config, record: &Record) -> Report {
     let work_dir = config.runner.process.work_dir.display();
     if record.token.0 == 0 {
         let what = format!("record {id} is {state} and was never started");
-        let report = Report::new(Kind::NotFound, what);
+        let report = Report::new(Code::NeverStarted, what);
         return report.hint(format!("`gristmill job why {id}` says what it waits for"));
     }
     let what = format!("no run of record {id} has a folder below {work_dir}");
-    Report::new(Kind::NotFound, what).hint(match &record.holder {
+    Report::new(Code::NoRunFolder, what).hint(match &record.holder {
         Some(holder) => format!("it is in the hands of {holder}: ask on that machine"),
         None => "runner.process.keep_work says which folders stay after a run, on the machine \
                  that ran it"
@@ -176,10 +176,10 @@ fn unreadable(written: &Written, error: std::io::Error) -> Report {
 fn cannot_be_read(path: &Path, error: std::io::Error) -> Report {
     let what = format!("{}: cannot be read", path.display());
     match error.kind() {
-        ErrorKind::NotFound => Report::new(Kind::NotFound, what).because(error),
-        ErrorKind::PermissionDenied => Report::new(Kind::Failed, what).because(error).hint(
+        ErrorKind::NotFound => Report::new(Code::OutputGone, what).because(error),
+        ErrorKind::PermissionDenied => Report::new(Code::OutputUnreadable, what).because(error).hint(
             "it is the runner's: ask as its user, as one of its group where its umask is 027, or as root",
         ),
-        _ => Report::new(Kind::Failed, what).because(error),
+        _ => Report::new(Code::OutputUnreadable, what).because(error),
     }
 }

@@ -4,7 +4,7 @@ use std::fs;
 use std::io::{ErrorKind, Read};
 use std::path::{Path, PathBuf};
 
-use crate::error::{Kind, Report};
+use crate::error::{Code, Report};
 
 /// What stands between a document's name and `.xml` in the file with its expected reply.
 const REPLY_SUFFIX: &str = ".reply.xml";
@@ -29,7 +29,7 @@ pub(in crate::cli) fn collect(paths: &[PathBuf]) -> Result<Vec<Document>, Report
         }
     }
     if documents.is_empty() {
-        let report = Report::new(Kind::NotFound, "there is no document to replay");
+        let report = Report::new(Code::NoDocument, "there is no document to replay");
         return Err(report.hint("documents are files that end in .xml, but not in .reply.xml"));
     }
     Ok(documents)
@@ -99,7 +99,7 @@ fn read(path: &Path) -> Result<Document, Report> {
 
 fn unreadable(path: &Path, error: std::io::Error) -> Report {
     Report::new(
-        Kind::NotFound,
+        Code::FileUnreadable,
         format!("{}: cannot be read", path.display()),
     )
     .because(error)

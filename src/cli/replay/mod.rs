@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::json;
 
-use crate::error::{Kind, Report};
+use crate::error::{Code, Report};
 
 use super::args::Replay;
 use super::output::Output;
@@ -123,12 +123,12 @@ fn conclude(verdicts: &[Verdict], expect: bool, output: &Output) -> Result<(), R
     ));
     if different > 0 {
         return Err(Report::new(
-            Kind::Failed,
+            Code::RepliesDiffer,
             format!("{different} replies differ"),
         ));
     }
     if same == 0 {
-        let report = Report::new(Kind::Failed, "nothing was compared");
+        let report = Report::new(Code::NothingCompared, "nothing was compared");
         return Err(report.hint("put the expected reply into NAME.reply.xml beside NAME.xml"));
     }
     Ok(())

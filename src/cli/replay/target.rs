@@ -11,7 +11,7 @@ use xmpp_parsers::jid::{FullJid, Jid};
 use crate::buffer::{self, Gate, Store, StoreUrl};
 use crate::config::{self, Config, FileChoice, Sources};
 use crate::daemon;
-use crate::error::{Kind, Report};
+use crate::error::{Code, Report};
 use crate::job::Owner;
 use crate::xmpp::peer::{Carrier, Peer};
 
@@ -69,7 +69,7 @@ impl InProcess {
             (arguments.source.load()?.config, None)
         } else {
             let folder = TempDir::new().map_err(|error| {
-                Report::new(Kind::Failed, "no room for a temporary store").because(error)
+                Report::new(Code::NoTemporaryRoom, "no room for a temporary store").because(error)
             })?;
             (passing_config(&folder)?, Some(folder))
         };
@@ -118,7 +118,7 @@ impl Line {
         let executor = arguments.to.clone().unwrap_or(config.xmpp.jid);
         let online = Peer::connect(settings, executor.into(), LIMIT).await;
         let peer = online.map_err(|error| {
-            Report::new(Kind::Unreachable, "the supervisor cannot go online").because(error)
+            Report::new(Code::SupervisorOffline, "the supervisor cannot go online").because(error)
         })?;
         let carrier = match arguments.carrier {
             CarrierName::Iq => Carrier::Iq,
@@ -131,11 +131,11 @@ impl Line {
     async fn send(&self, name: &str, document: &[u8]) -> Result<String, Report> {
         let text = str::from_utf8(document).map_err(|error| {
             let what = format!("{name}: XMPP carries UTF-8 only; --via bridge takes any bytes");
-            Report::new(Kind::Failed, what).because(error)
+            Report::new(Code::NotUtf8, what).because(error)
         })?;
         let answer = self.peer.ask(self.carrier, text, LIMIT).await;
         answer.map_err(|error| {
-            Report::new(Kind::Unreachable, format!("{name}: no answer")).because(error)
+            Report::new(Code::NoReply, format!("{name}: no answer")).because(error)
         })
     }
 }
@@ -144,13 +144,15 @@ impl Line {
 fn account(arguments: &Replay) -> Result<(FullJid, SecretString), Report> {
     let (Some(jid), Some(password_file)) = (&arguments.supervisor, &arguments.password_file) else {
         let what = "--via xmpp needs an account: --as JID and --password-file FILE";
-        return Err(Report::new(Kind::Usage, what));
+        return Err(Report::new(Code::AccountMissing, what));
     };
     let jid = match jid.try_as_full() {
         Ok(full) => full.clone(),
         Err(bare) => bare
             .with_resource_str("gristmill-replay")
-            .map_err(|error| Report::new(Kind::Bug, "the resource is invalid").because(error))?,
+            .map_err(|error| {
+                Report::new(Code::InternalName, "the resource is invalid").because(error)
+            })?,
     };
     Ok((jid, config::secrets::read(password_file)?))
 }
@@ -179,7 +181,7 @@ fn passing_config(folder: &TempDir) -> Result<Config, Report> {
 
 /// The configured supervisor's owner, else the bare JID.
 fn owner(config: &Config, supervisor: Option<&Jid>) -> Result<Owner, Report> {
-    let invalid = |error| Report::new(Kind::Usage, format!("--as: {error}"));
+    let invalid = |error| Report::new(Code::SenderInvalid, format!("--as: {error}"));
     let Some(jid) = supervisor else {
         return match config.supervisor.first() {
             Some(first) => first.owner().map_err(invalid),
