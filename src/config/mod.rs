@@ -331,7 +331,11 @@ fn locate(layers: &Layers, fault: check::Fault) -> Report {
     let source = layers.sources.get(&fault.key);
     let source = source.or_else(|| layers.sources.get(section()?));
     let what = match source {
-        Some(Source::Default) | None => format!("{}: {}", fault.key, fault.what),
+        Some(Source::Default) | None => match layers.first_file() {
+            // What is missing can be written anywhere.
+            Some(file) => format!("{}:1:1: {}: {}", file.display(), fault.key, fault.what),
+            None => format!("{}: {}", fault.key, fault.what),
+        },
         Some(source) => format!("{source}: {}: {}", fault.key, fault.what),
     };
     let report = Report::new(fault.code, what);
