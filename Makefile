@@ -1,4 +1,4 @@
-.PHONY: demo test lint bench deb fuzz install-test-deps
+.PHONY: demo test lint bench deb fuzz soak install-test-deps
 
 # The main job, with nothing installed but Rust and a C compiler.
 demo:
@@ -26,6 +26,11 @@ deb: install-test-deps
 # Each fuzz target for MINUTES (default 1).
 fuzz:
 	@.ci/fuzz $(MINUTES)
+
+# Load and random faults for MINUTES (default 3); then the books balance and memory is flat.
+soak: install-test-deps
+	SOAK_MINUTES=$(or $(MINUTES),3) cargo test --locked --test it -- --ignored --exact --nocapture \
+	    e2e_soak::books_balance_after_a_long_bad_day
 
 # What the tests need and what is missing: Debian packages, and slixmpp in .venv.
 install-test-deps:

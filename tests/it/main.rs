@@ -29,6 +29,7 @@ mod e2e_jobs;
 mod e2e_offline;
 mod e2e_operator;
 mod e2e_runner;
+mod e2e_soak;
 mod e2e_store_away;
 mod e2e_telling;
 mod error_codes;
