@@ -76,12 +76,12 @@ impl<Asked: ?Sized> Store<Asked> {
     }
 
     fn unanswered(&self, error: &BufferError) -> Report {
-        let kind = match error {
+        let code = match error {
             BufferError::Unreachable(_) => Code::StoreMute,
             BufferError::Conflict(_) | BufferError::Stale => Code::StoreConflict,
             BufferError::Full(_) | BufferError::Corrupt(_) => Code::StoreTrouble,
         };
-        Report::new(kind, format!("{}: no answer", self.url)).because(error)
+        Report::new(code, format!("{}: no answer", self.url)).because(error)
     }
 
     /// What was looked up; an error where it is not there, or cannot be read.

@@ -9,7 +9,7 @@ use crate::xmpp::DoorError;
 /// What an operator reads when a store cannot be opened.
 #[must_use]
 pub fn store_report(url: &StoreUrl, error: &OpenError) -> Report {
-    let (kind, hint) = match error {
+    let (code, hint) = match error {
         OpenError::Unreachable(_) => (
             Code::StoreUnreachable,
             "is the server running, and buffer.url right?",
@@ -30,7 +30,7 @@ pub fn store_report(url: &StoreUrl, error: &OpenError) -> Report {
         ),
         OpenError::Invalid(_) => (Code::StoreInvalid, "check buffer.url"),
     };
-    Report::new(kind, format!("{url}: the store cannot be opened"))
+    Report::new(code, format!("{url}: the store cannot be opened"))
         .because(error)
         .hint(hint)
 }
@@ -50,11 +50,11 @@ pub(super) fn listen_report(listen: &Listen, error: &BindError) -> Report {
 }
 
 pub(super) fn door_report(config: &Config, error: &DoorError) -> Report {
-    let kind = match error {
+    let code = match error {
         DoorError::Refused(_) => Code::DoorRefused,
         DoorError::WrongResource { .. } => Code::WrongResource,
         DoorError::Conflict => Code::ResourceTaken,
         DoorError::Broken => Code::DoorBroken,
     };
-    Report::new(kind, format!("{}: no XMPP session", config.xmpp.jid)).because(error)
+    Report::new(code, format!("{}: no XMPP session", config.xmpp.jid)).because(error)
 }

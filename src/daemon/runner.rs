@@ -105,7 +105,7 @@ fn look_at_folders(process: &config::Process) -> Result<(), Report> {
 }
 
 fn place_report(error: &PlaceError) -> Report {
-    let (kind, hint) = match error {
+    let (code, hint) = match error {
         PlaceError::InUse(_) => (
             Code::SocketInUse,
             "stop that runner, or give this one a runner.socket and a runner.process.work_dir of its own",
@@ -123,7 +123,7 @@ fn place_report(error: &PlaceError) -> Report {
             "check runner.socket and who may write in its folder",
         ),
     };
-    Report::new(kind, "the runner cannot listen")
+    Report::new(code, "the runner cannot listen")
         .because(error)
         .hint(hint)
 }
@@ -182,7 +182,7 @@ fn run_limits(limits: &config::Limits) -> Limits {
 }
 
 fn runner_report(error: &OpenError) -> Report {
-    let (kind, hint) = match error {
+    let (code, hint) = match error {
         OpenError::InUse { .. } => (
             Code::WorkDirInUse,
             "stop the daemon or the runner that has it, or give this one a runner.process.work_dir of its own",
@@ -193,7 +193,7 @@ fn runner_report(error: &OpenError) -> Report {
         ),
         OpenError::Kernel => (Code::KernelTooOld, "set conductor.enabled = false"),
     };
-    Report::new(kind, "jobs cannot be run here")
+    Report::new(code, "jobs cannot be run here")
         .because(error)
         .hint(hint)
 }

@@ -90,14 +90,14 @@ fn unreadable(name: &str, fault: Option<&Fault>) -> Report {
 }
 
 fn refused(name: &str, fault: &Fault) -> Report {
-    let kind = match fault.code {
+    let code = match fault.code {
         FaultCode::DatabaseUnavailable | FaultCode::Busy => Code::SubmitUnanswered,
         FaultCode::Stale => Code::SubmitStale,
         FaultCode::Internal => Code::InternalAnswer,
         _ => Code::SubmitRefused,
     };
     let what = format!("{name}: {}: {}", fault.code.name(), fault.text);
-    Report::new(kind, what)
+    Report::new(code, what)
         .hint("no job of it was stored, as far as is known; sending it again is harmless")
 }
 
