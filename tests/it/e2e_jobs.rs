@@ -93,6 +93,14 @@ impl Scene {
             sleep(Duration::from_millis(200));
         }
     }
+
+    pub fn assert_all_succeed(&mut self) {
+        let words = self.wait_until_finished();
+        assert!(
+            words.iter().all(|word| word == "finished succeeded"),
+            "{words:?}"
+        );
+    }
 }
 
 #[test]
@@ -173,11 +181,7 @@ fn killed_again_and_again(daemon: &mut Gristmill, server: &Prosody, kills: usize
         daemon.start_again();
     }
     scene.supervisor.wait_until_served();
-    let words = scene.wait_until_finished();
-    assert!(
-        words.iter().all(|word| word == "finished succeeded"),
-        "{words:?}"
-    );
+    scene.assert_all_succeed();
     assert_each_ran_once(&daemon.job_log(), jobs);
 }
 
@@ -249,11 +253,7 @@ fn a_daemon_that_was_frozen_completes_nothing_twice() {
     // The lease, the grace of programs, and the margin of a rescuer.
     sleep(Duration::from_secs(32));
     second.resume();
-    let words = scene.wait_until_finished();
-    assert!(
-        words.iter().all(|word| word == "finished succeeded"),
-        "{words:?}"
-    );
+    scene.assert_all_succeed();
     let log = daemon.job_log();
     let mut ended_early = 0;
     for job in 0..12 {

@@ -335,11 +335,7 @@ fn killed_on_both_sides(daemon: &mut Gristmill, server: &Prosody, kills: usize, 
         }
     }
     scene.supervisor.wait_until_served();
-    let words = scene.wait_until_finished();
-    assert!(
-        words.iter().all(|word| word == "finished succeeded"),
-        "{words:?}"
-    );
+    scene.assert_all_succeed();
     assert_each_ran_once(&daemon.job_log(), jobs);
 }
 

@@ -83,7 +83,10 @@ mod tests {
         }
         let latest = find(7).unwrap();
         assert_eq!(latest.run.token, Token(2));
-        assert_eq!(latest.path, folder.path().join("runs/7-2/work/out.log"));
+        assert_eq!(
+            latest.path,
+            folder.path().join("runs/7-2").join("work").join("out.log")
+        );
         make("kept/7-10");
         assert_eq!(find(7).unwrap().run.token, Token(10));
         assert_eq!(find(8), None);

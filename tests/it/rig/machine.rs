@@ -6,7 +6,7 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use super::process::{PATIENCE, Process, program};
-use super::tree::Tree;
+use super::tree::{Tree, printed_well};
 
 /// A running one; killed when dropped.
 pub struct Machine {
@@ -46,11 +46,7 @@ impl Machine {
 
     /// The same, which must go well; what it printed.
     pub fn does(&self, script: &str) -> String {
-        let output = self.run(script);
-        let said = String::from_utf8_lossy(&output.stderr);
-        let printed = String::from_utf8_lossy(&output.stdout).into_owned();
-        assert!(output.status.success(), "{script}\n{printed}\n{said}");
-        printed
+        printed_well(script, &self.run(script))
     }
 
     /// Waits until a script goes well; panics with the journal's end when that takes too long.

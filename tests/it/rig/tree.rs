@@ -73,10 +73,14 @@ impl Tree {
 
     /// The same, which must go well; what it printed.
     pub fn does(&self, script: &str) -> String {
-        let output = self.run(script);
-        let said = String::from_utf8_lossy(&output.stderr);
-        let printed = String::from_utf8_lossy(&output.stdout).into_owned();
-        assert!(output.status.success(), "{script}\n{printed}\n{said}");
-        printed
+        printed_well(script, &self.run(script))
     }
+}
+
+/// What a script printed, which must have gone well.
+pub fn printed_well(script: &str, output: &Output) -> String {
+    let said = String::from_utf8_lossy(&output.stderr);
+    let printed = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(output.status.success(), "{script}\n{printed}\n{said}");
+    printed
 }
