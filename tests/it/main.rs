@@ -42,6 +42,7 @@ mod rig_xmpp;
 mod runner;
 mod service;
 mod tidy;
+mod tidy_documents;
 mod tidy_tracked;
 mod truth;
 mod windmill_fixtures;

@@ -56,6 +56,8 @@ fn an_operator_finds_what_the_readme_names() {
         "usr/share/gristmill/windmill.xsd",
         "usr/share/doc/gristmill/copyright",
         "usr/share/doc/gristmill/README.md",
+        "usr/share/doc/gristmill/docs/production.md",
+        "usr/share/doc/gristmill/docs/operations.md",
     ] {
         assert!(
             listed

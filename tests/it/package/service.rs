@@ -8,7 +8,7 @@ use crate::rig::machine::Machine;
 use crate::rig::prosody::Prosody;
 use crate::rig::tree::Tree;
 
-/// An installed package, configured as the README says.
+/// An installed package, configured as docs/production.md says.
 fn installed(server: &dyn XmppServer) -> Machine {
     let package = Package::build("0.1.0-1");
     let tree = Tree::new();
