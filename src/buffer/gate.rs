@@ -116,10 +116,14 @@ impl TaskBuffer for Gate {
         let full = || BufferError::Unreachable("too many requests are in doubt".to_owned());
         let pending = self.ledger.enter(&request).ok_or_else(full)?;
         let (sender, answer) = oneshot::channel();
-        let bell = self.bell.clone();
+        let (bell, vitals) = (self.bell.clone(), self.vitals.clone());
+        let (owner, refused) = (request.owner.clone(), request.refusals.len());
         tokio::spawn(async move {
             let stored = store.store(request).await;
             pending.settle();
+            if let Ok(stored) = &stored {
+                vitals.count_received(&owner, stored, refused);
+            }
             let is_new = |stored: &Stored| matches!(stored, Stored::New(_));
             if stored.iter().flatten().any(is_new) {
                 bell.notify_one();

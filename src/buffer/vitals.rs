@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
-use super::BufferError;
-use crate::vitals::{Count, Pulse, Times};
+use super::{BufferError, Stored};
+use crate::job::Owner;
+use crate::vitals::{Count, Pulse, Tally, Times};
 
 /// The store is looked after at least so often.
 const LIMIT: Duration = Duration::from_secs(30);
@@ -17,6 +18,8 @@ pub struct Vitals {
     pub times: Times,
     /// Questions that failed.
     pub errors: Errors,
+    /// Jobs that were handed in, by their owner and what became of them.
+    pub received: Tally<(Owner, &'static str)>,
 }
 
 /// Questions that failed, by why.
@@ -40,6 +43,27 @@ impl Default for Vitals {
             pulse: Pulse::new("housekeeping", LIMIT),
             times: Times::default(),
             errors: Errors::default(),
+            received: Tally::default(),
+        }
+    }
+}
+
+impl Vitals {
+    /// Counts a request that was stored.
+    pub(super) fn count_received(&self, owner: &Owner, stored: &[Stored], refused: usize) {
+        let count = |outcome, is_it: fn(&Stored) -> bool| {
+            let number = stored.iter().filter(|stored| is_it(stored)).count();
+            (outcome, number)
+        };
+        let outcomes = [
+            count("stored", |stored| matches!(stored, Stored::New(_))),
+            count("duplicate", |stored| matches!(stored, Stored::Duplicate(_))),
+            count("conflict", |stored| matches!(stored, Stored::Conflict)),
+            ("refused", refused),
+        ];
+        for (outcome, number) in outcomes {
+            let number = u64::try_from(number).unwrap_or(u64::MAX);
+            self.received.add((owner.clone(), outcome), number);
         }
     }
 }

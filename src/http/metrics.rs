@@ -14,10 +14,11 @@ use prometheus_client::encoding::text::encode_registry;
 use prometheus_client::registry::Registry;
 
 use super::House;
-use super::exposition::Page;
+use super::exposition::{Label, Page};
 use super::process::Process;
 use crate::buffer::Census;
 use crate::conductor::Counters;
+use crate::job::Owner;
 
 /// The text format that every scraper reads.
 const TEXT: &str = "text/plain; version=0.0.4; charset=utf-8";
@@ -131,6 +132,12 @@ impl Scrape {
                 .iter()
                 .map(|call| ([("call", call.name)], &call.times)),
         )?;
+        let by_owner = door.by_owner.read();
+        page.counters(
+            "gristmill_owner_calls_total",
+            "Calls of supervisors, by owner and what they came to.",
+            by_owner.iter().map(by_owner_and_outcome),
+        )?;
         let queues = door.queues();
         let waiting = queues
             .iter()
@@ -148,6 +155,12 @@ impl Scrape {
             "gristmill_store_up",
             "Whether the store is open and answers.",
             Some(u64::from(self.house.store.is_up().is_ok())),
+        )?;
+        let received = store.received.read();
+        page.counters(
+            "gristmill_jobs_received_total",
+            "Jobs that were handed in, by owner and what became of them.",
+            received.iter().map(by_owner_and_outcome),
         )?;
         page.histograms(
             "gristmill_store_request_duration_seconds",
@@ -218,6 +231,12 @@ impl Scrape {
             Some(started.as_secs_f64()),
         )
     }
+}
+
+fn by_owner_and_outcome<'a>(
+    ((owner, outcome), n): &'a ((Owner, &'static str), u64),
+) -> ([Label<'a>; 2], u64) {
+    ([("owner", owner.as_str()), ("outcome", outcome)], *n)
 }
 
 fn conductor(page: &mut Page, counters: &Counters) -> fmt::Result {

@@ -3,8 +3,10 @@
 
 mod count;
 mod pulse;
+mod tally;
 mod times;
 
 pub use count::{Count, Level};
 pub use pulse::Pulse;
+pub use tally::Tally;
 pub use times::{BOUNDS, Timed, Times};

@@ -281,7 +281,7 @@ fn finish(bridge: &Bridge, vitals: &Vitals, work: &Work, reply: &Reply) -> Optio
     span.record("id", reply.in_reply_to.as_deref().unwrap_or_default());
     span.record("outcome", outcome_name(reply));
     let taken = work.origin.arrived.elapsed();
-    vitals.calls.count(reply, taken);
+    vitals.count(&work.origin.owner, reply, taken);
     span.record(
         "duration_ms",
         u64::try_from(taken.as_millis()).unwrap_or(u64::MAX),

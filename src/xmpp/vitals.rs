@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::guard::Trips;
 use crate::job::Owner;
-use crate::vitals::{Count, Pulse, Times};
+use crate::vitals::{Count, Pulse, Tally, Times};
 use crate::windmill::{CallKind, FaultCode, Reply};
 
 /// The task that holds the line turns at least so often.
@@ -25,6 +25,8 @@ pub struct Vitals {
     pub pulse: Pulse,
     /// What was asked and how that ended.
     pub calls: Calls,
+    /// Calls by their owner and what they came to.
+    pub by_owner: Tally<(Owner, &'static str)>,
     /// Stanzas of senders that may not speak.
     pub strangers: Count,
     /// Stanzas that were cut short.
@@ -56,6 +58,7 @@ impl Default for Vitals {
         Self {
             pulse: Pulse::new("door", LIMIT),
             calls: Calls::default(),
+            by_owner: Tally::default(),
             strangers: Count::default(),
             trips: Arc::default(),
             reconnects: Count::default(),
@@ -78,6 +81,12 @@ impl Vitals {
     pub fn queues(&self) -> Vec<(Owner, usize)> {
         let queues = self.queues.lock();
         queues.unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Counts a call that ended.
+    pub(super) fn count(&self, owner: &Owner, reply: &Reply, taken: Duration) {
+        self.calls.count(reply, taken);
+        self.by_owner.add((owner.clone(), outcome_name(reply)), 1);
     }
 
     pub(super) fn went_online(&self) {
@@ -109,7 +118,7 @@ impl Calls {
         self.0.iter()
     }
 
-    pub(super) fn count(&self, reply: &Reply, taken: Duration) {
+    fn count(&self, reply: &Reply, taken: Duration) {
         let (call, outcome) = (call_name(reply), outcome_name(reply));
         let Some(call) = self.0.iter().find(|known| known.name == call) else {
             return;
