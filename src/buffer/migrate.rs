@@ -34,8 +34,8 @@ pub(super) fn mysql() -> Runner {
     embedded::mysql::migrations::runner()
 }
 
-/// The steps that a store at version `applied` still needs; an error where it is ahead of us.
-pub(super) fn pending(runner: &Runner, applied: Option<i32>) -> Result<Vec<Step>, OpenError> {
+/// All steps, in order.
+pub(super) fn steps(runner: &Runner) -> Vec<Step> {
     let mut steps: Vec<_> = runner
         .get_migrations()
         .iter()
@@ -45,6 +45,12 @@ pub(super) fn pending(runner: &Runner, applied: Option<i32>) -> Result<Vec<Step>
         })
         .collect();
     steps.sort_by_key(|step| step.version);
+    steps
+}
+
+/// The steps that a store at version `applied` still needs; an error where it is ahead of us.
+pub(super) fn pending(runner: &Runner, applied: Option<i32>) -> Result<Vec<Step>, OpenError> {
+    let steps = steps(runner);
     let known = steps.last().map_or(0, |step| step.version);
     match applied {
         Some(found) if found > known => Err(OpenError::SchemaTooNew { found, known }),

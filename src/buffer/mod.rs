@@ -40,7 +40,8 @@ pub use migrate::Step;
 pub use mysql::MysqlBuffer;
 pub use notices::{AnsweredWord, Notice, Notices, TakeNotices};
 pub use open::{
-    OpenError, Options, migrate, open, open_for_operating, open_for_reading, plan, store_time,
+    OpenError, Options, migrate, open, open_for_operating, open_for_reading, plan, steps,
+    store_time, store_version,
 };
 pub use operations::{Drain, Note, Operation, Operations, Purge};
 pub use sqlite::SqliteBuffer;

@@ -132,6 +132,23 @@ pub async fn plan(url: &StoreUrl, options: &Options) -> Result<Vec<Step>, OpenEr
     }
 }
 
+/// All steps that this program knows for such a store.
+#[must_use]
+pub fn steps(url: &StoreUrl) -> Vec<Step> {
+    super::migrate::steps(&match url {
+        StoreUrl::Sqlite(_) => super::migrate::sqlite(),
+        StoreUrl::Mysql(_) => super::migrate::mysql(),
+    })
+}
+
+/// Which program the store is kept by, and its version.
+pub async fn store_version(url: &StoreUrl, options: &Options) -> Result<String, OpenError> {
+    match url {
+        StoreUrl::Sqlite(_) => Ok(format!("SQLite {}", rusqlite::version())),
+        StoreUrl::Mysql(url) => mysql::version(url, options).await,
+    }
+}
+
 /// What time it is at the store; `None`: it is a file of this machine.
 pub async fn store_time(url: &StoreUrl, options: &Options) -> Result<Option<Timestamp>, OpenError> {
     match url {

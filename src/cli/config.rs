@@ -36,9 +36,7 @@ pub(super) fn run(command: Config, output: &mut Output) -> Result<(), Report> {
 }
 
 fn show(loaded: &Loaded, origin: bool, json: bool, output: &mut Output) -> Result<(), Report> {
-    let mut values = Vec::new();
-    flatten(&loaded.tree, "", &mut values);
-    for (key, value) in values {
+    for (key, value) in leaves(&loaded.tree) {
         let source = loaded
             .sources
             .get(&key)
@@ -56,6 +54,12 @@ fn show(loaded: &Loaded, origin: bool, json: bool, output: &mut Output) -> Resul
 }
 
 /// Every leaf with its dotted key; the elements of an array of tables are numbered.
+pub(super) fn leaves(tree: &Table) -> Vec<(String, Value)> {
+    let mut values = Vec::new();
+    flatten(tree, "", &mut values);
+    values
+}
+
 fn flatten(table: &Table, prefix: &str, values: &mut Vec<(String, Value)>) {
     for (key, value) in table {
         flatten_value(value, format!("{prefix}{key}"), values);

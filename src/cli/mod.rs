@@ -4,6 +4,7 @@
 mod args;
 mod capture;
 mod config;
+mod debug;
 mod demo;
 mod docs;
 mod doctor;
@@ -74,6 +75,7 @@ fn run(command: Command, output: &mut Output) -> Result<(), Report> {
         Command::Undrain(arguments) => in_runtime(drain::undrain(arguments, output)),
         Command::Purge(arguments) => in_runtime(purge::run(arguments, output)),
         Command::Capture(command) => in_runtime(capture::run(command, output)),
+        Command::Debug(command) => in_runtime(debug::run(command, output)),
         Command::Doctor(arguments) => in_runtime(doctor::run(arguments, output)),
         Command::Migrate(arguments) => in_runtime(migrate::run(arguments, output)),
         Command::Explain(arguments) => explain::run(&arguments, output),

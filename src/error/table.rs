@@ -51,9 +51,11 @@ errors! {
     AnswerUnreadable = 106, Failed: "no answer can be read";
         "The terminal gives no line."; "Say --yes where it is meant."
     FileUnwritable = 107, Failed: "a file cannot be written";
-        "A man page or a folder of them cannot be made."; "Check the folder, and who may write there."
+        "What a command was to write (man pages, an archive) cannot be made."; "Check the folder, and who may write there."
     UnknownCode = 108, NotFound: "there is no such error";
         "No error of this version has that number."; "List them with `gristmill explain`."
+    FileExists = 109, Conflict: "the file is there already";
+        "Nothing is written over it."; "Name another file with --output."
 
     ConfigUnreadable = 201, Configuration: "the configuration cannot be read";
         "The file, or conf.d beside it, is not there or closed to this user."; "Name the file with --config; check its rights."

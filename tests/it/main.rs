@@ -12,6 +12,7 @@
 mod bridge;
 mod bridge_running;
 mod buffer;
+mod bundle;
 mod capture;
 mod cli;
 mod conductor;

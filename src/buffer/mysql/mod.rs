@@ -1,6 +1,7 @@
 //! The task buffer in a MySQL or MariaDB database: one writer that groups commits, a pool of
 //! connections for reading.
 
+mod about;
 mod apply;
 mod batch;
 mod claim;
@@ -22,7 +23,6 @@ mod schema;
 mod session;
 mod standing;
 mod statement;
-mod time;
 mod told;
 mod writer;
 
@@ -41,8 +41,8 @@ use desk::Desk;
 use session::{Session, Work};
 use writer::Writer;
 
+pub(super) use about::{time, version};
 pub(super) use schema::{migrate, plan};
-pub(super) use time::time;
 
 /// The smallest `max_allowed_packet` that makes sense, in bytes.
 const MIN_PACKET: usize = 1 << 20;

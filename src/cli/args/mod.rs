@@ -53,6 +53,9 @@ pub(super) enum Command {
     Capture(Capture),
     /// Look at everything that the daemon needs, one line each; exit code by the worst
     Doctor(Doctor),
+    /// What somebody who helps from afar wants to see
+    #[command(subcommand)]
+    Debug(DebugCommand),
     /// Say what an error means and what to do about it
     Explain(Explain),
     /// Write a completion script
@@ -268,6 +271,25 @@ pub(super) struct Doctor {
     #[command(flatten)]
     pub(super) source: ConfigSource,
     /// Print one JSON object for each line
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum DebugCommand {
+    /// Gather versions, configuration, health, recent logs, counters and schema in one archive,
+    /// without secrets and without what jobs are made of; what cannot be had is named and left out
+    Bundle(Bundle),
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Bundle {
+    #[command(flatten)]
+    pub(super) source: ConfigSource,
+    /// The archive; it must not be there yet [default: gristmill-debug-TIME.tar.gz, here]
+    #[arg(long, value_name = "FILE")]
+    pub(super) output: Option<PathBuf>,
+    /// Print what is in it as JSON
     #[arg(long)]
     pub(super) json: bool,
 }

@@ -46,6 +46,13 @@ pub(super) async fn run(arguments: Doctor, output: &mut Output) -> Result<(), Re
     conclude(&findings, output)
 }
 
+/// What is printed of a configuration that can be used, line by line.
+pub(super) async fn lines(config: &Config) -> Vec<String> {
+    let findings = look(config).await;
+    let lines = findings.iter().map(|finding| format!("{finding}\n"));
+    lines.collect()
+}
+
 /// All looks at the same time; their findings in the order of what rests on what.
 async fn look(config: &Config) -> Vec<Finding> {
     let looks = [

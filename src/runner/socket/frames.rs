@@ -23,8 +23,8 @@ pub enum FrameError {
     /// The connection broke, or a frame announces to be too long.
     #[error("the connection broke: {0}")]
     Broken(#[from] io::Error),
-    /// What came is not what was expected.
-    #[error("what came cannot be read: {0}")]
+    /// What came is not what was expected. Its own words may quote a job.
+    #[error("what came cannot be read ({:?} error at byte {})", .0.classify(), .0.column())]
     Unreadable(#[from] serde_json::Error),
     /// The other side does nothing.
     #[error("nothing came or went for {0:?}")]

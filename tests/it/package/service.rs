@@ -1,6 +1,7 @@
 //! The package's units under a systemd of their own.
 
 use super::Package;
+use crate::bundle::unpacked;
 use crate::e2e_jobs::Scene;
 use crate::rig::XmppServer;
 use crate::rig::gristmill::{ACCOUNTS, EXECUTOR, EXECUTOR_JID, SUPERVISOR};
@@ -87,6 +88,21 @@ fn jobs_run_beside_a_guarded_daemon_whatever_is_restarted() {
     for reached in ["read the", "saw the store", "changed a program"] {
         assert!(!told.contains(reached), "{told}");
     }
+    let bundle = "var/lib/bundle.tar.gz";
+    machine.does(&format!("gristmill debug bundle --output /{bundle}"));
+    let bundle = unpacked(&machine.tree().root().join(bundle));
+    for line in [
+        "Started gristmill",
+        "gristmill::xmpp::link: online jid=",
+        "gristmill::runner::socket",
+    ] {
+        assert!(
+            bundle["log.txt"].contains(line),
+            "no {line}: {}",
+            bundle["log.txt"]
+        );
+    }
+    assert!(bundle.values().all(|text| !text.contains(EXECUTOR.1)));
     machine.does("systemctl stop gristmill gristmill-runner");
     let results = machine.does("systemctl show --value -p Result gristmill gristmill-runner");
     let results: Vec<_> = results.split_whitespace().collect();
