@@ -43,7 +43,7 @@ pub use open::{
     OpenError, Options, migrate, open, open_for_operating, open_for_reading, plan, steps,
     store_time, store_version,
 };
-pub use operations::{Drain, Note, Operation, Operations, Purge};
+pub use operations::{Drain, Note, OldKeys, Operation, Operations, Purge};
 pub use sqlite::SqliteBuffer;
 pub use url::{InvalidUrl, MysqlServer, MysqlUrl, StoreUrl};
 pub use vitals::{Errors, Vitals};

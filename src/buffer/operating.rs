@@ -5,7 +5,7 @@ use std::collections::HashMap;
 
 use super::changes::{Cell, Changes, Draft, EventRow, clip};
 use super::row::{KILL_REQUESTED, level_name, parse_state, record_id};
-use super::{Lookup, Note, Operation, Purge};
+use super::{Lookup, Note, OldKeys, Operation, Purge};
 use crate::job::{Action, Declined, Effect, Level, Outcome, RecordId, State, Transition};
 
 /// The columns of [`OperatedRow`], in order.
@@ -164,6 +164,27 @@ pub(super) fn has_ended(purge: &Purge) -> String {
         names => format!("state IN ({})", names.join(", ")),
     }
 }
+
+/// The condition in SQL, with a time as its parameter, on rows whose keys are needed no more. What
+/// a supervisor was not told stays: it would take `rejected` for leave to give the job away.
+pub(super) fn has_an_old_key(purge: &Purge) -> String {
+    format!("{} AND told AND since < ?", has_ended(purge))
+}
+
+/// What a lot of rows says, the oldest first: their IDs, whether their keys are needed no more,
+/// and whether what follows can be as old.
+pub(super) fn old_keys(purge: &Purge, rows: &[(i64, bool, bool)]) -> OldKeys {
+    let old = rows.iter().filter(|(_, is_old, _)| *is_old);
+    let is_full = rows.len() as u64 >= u64::from(purge.lot);
+    let last = rows.last().filter(|(_, _, goes_on)| is_full && *goes_on);
+    OldKeys {
+        records: old.filter_map(|(id, ..)| record_id(*id)).collect(),
+        next: last.and_then(|(id, ..)| record_id(*id)),
+    }
+}
+
+/// What there is of a record beside its row in `jobs`.
+pub(super) const BELONGINGS: [&str; 3] = ["payloads", "events", "results"];
 
 #[cfg(test)]
 mod tests {

@@ -28,6 +28,18 @@ pub trait Operations: TaskBuffer {
 
     /// How many records a purge would be for.
     async fn count_purgeable(&self, purge: &Purge) -> Result<u64, BufferError>;
+
+    /// Goes through one lot of the records after this one, the oldest first, for those whose keys
+    /// are needed no more: they ended long ago, and their supervisor was told.
+    async fn old_keys(
+        &self,
+        purge: &Purge,
+        after: Option<RecordId>,
+    ) -> Result<OldKeys, BufferError>;
+
+    /// Drops all there is of those among these records whose keys are needed no more. Answers how
+    /// many.
+    async fn drop_keys(&self, purge: &Purge, records: &[RecordId]) -> Result<u64, BufferError>;
 }
 
 /// What [`Operations::operate`] takes.
@@ -67,7 +79,7 @@ pub struct Drain {
     pub since: Timestamp,
 }
 
-/// What [`Operations::purge`] takes.
+/// What [`Operations::purge`] and [`Operations::old_keys`] take.
 #[derive(Clone, Debug)]
 pub struct Purge {
     /// Names of final states; empty: all of them.
@@ -76,4 +88,13 @@ pub struct Purge {
     pub before: Timestamp,
     /// Records in one transaction.
     pub lot: u32,
+}
+
+/// What [`Operations::old_keys`] answers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OldKeys {
+    /// Whose keys are needed no more.
+    pub records: Vec<RecordId>,
+    /// The last one that was looked at; `None`: what follows is all younger.
+    pub next: Option<RecordId>,
 }

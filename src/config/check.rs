@@ -6,7 +6,7 @@ use crate::error::Code;
 use crate::job::Owner;
 use crate::xmpp::Security;
 
-use super::{Capture, Config, Supervisor, running};
+use super::{Capture, Config, Supervisor, keep_keys, running};
 
 /// What is wrong with a key.
 #[derive(Debug, PartialEq, Eq)]
@@ -49,6 +49,7 @@ pub(super) fn cross_check(config: &Config) -> Result<(), Fault> {
             return fault(key, "must be 1 or more", "leave it out for the default");
         }
     }
+    keep_keys::check(&config.buffer, &config.bridge)?;
     check_capture(&config.capture)?;
     running::check(config)?;
     check_supervisors(config)

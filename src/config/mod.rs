@@ -1,6 +1,7 @@
 //! What can be set: layers, cross-checks, secrets. The only reader of the environment.
 
 mod check;
+mod keep_keys;
 mod layers;
 mod running;
 pub mod secrets;
@@ -22,9 +23,11 @@ use crate::http::Listen;
 use crate::xmpp::{Security, Server};
 use layers::Layers;
 
+pub use keep_keys::KeepKeys;
 pub use layers::Source;
 pub use running::{Conductor, KeepWork, Limits, Process, Runner, RunnerKind};
 pub use surroundings::{Supervision, logs_to_journal, supervision};
+pub(crate) use units::age;
 
 /// The commented defaults: the lowest layer and, by that, documentation that cannot drift.
 pub const DEFAULTS: &str = include_str!("default.toml");
@@ -134,6 +137,9 @@ pub struct Buffer {
     /// How long an answer waits for the store.
     #[serde(deserialize_with = "units::duration")]
     pub timeout: Duration,
+    /// How long the keys of ended jobs stay.
+    #[serde(deserialize_with = "units::parsed")]
+    pub keep_keys: KeepKeys,
     /// Connections to MySQL.
     pub pool: usize,
     /// Whether unfinished jobs of unknown owners are no reason to refuse to start.

@@ -5,7 +5,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use bytesize::ByteSize;
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Span, SpanRelativeTo};
 use serde::de::{Deserialize, Deserializer, Error};
 
 use crate::xmpp::Security;
@@ -58,6 +58,12 @@ pub(super) fn duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Dur
         ));
     }
     Ok(duration)
+}
+
+/// An age with units up to weeks, such as "30d"; a day has 24 hours.
+pub(crate) fn age(text: &str) -> Result<SignedDuration, jiff::Error> {
+    let span: Span = text.parse()?;
+    span.to_duration(SpanRelativeTo::days_are_24_hours())
 }
 
 /// A number of bytes, such as "256 KiB". A number without a unit is refused.

@@ -483,7 +483,7 @@ fn what_ended_long_ago_is_purged_and_its_name_stays(stores: &Stores) {
     let site = Site::with_jobs(stores, 450);
     let old = microseconds_from_now(-40 * 86400);
     site.sql(&format!(
-        "UPDATE jobs SET since = {old} WHERE id <= 440;
+        "UPDATE jobs SET accepted_at = {old}, since = {old} WHERE id <= 440;
          UPDATE jobs SET state = 'succeeded' WHERE id <= 430;
          UPDATE jobs SET state = 'failed' WHERE id BETWEEN 421 AND 430 OR id > 445"
     ));
@@ -511,6 +511,24 @@ fn what_ended_long_ago_is_purged_and_its_name_stays(stores: &Stores) {
     let said = site.failure(&["job", "rerun", "1"], 6);
     assert!(said.contains("purged"), "{said}");
     assert!(site.stdout(&["job", "show", "446"]).contains("<jobName>"));
+    let keys = |arguments: &[&str]| {
+        let command = [&["purge", "--older-than", "30d"], arguments].concat();
+        let mut command = site.command(&[&command[..], &["--json"]].concat());
+        let done = command.env("GRISTMILL_BUFFER__KEEP_KEYS", "35d").assert();
+        let said: Value = serde_json::from_slice(&done.success().get_output().stdout).unwrap();
+        (
+            said["keys_due"].as_u64().unwrap(),
+            said["keys_dropped"].as_u64().unwrap(),
+        )
+    };
+    assert_eq!(keys(&["--dry-run"]), (0, 0), "nobody was told");
+    site.sql("UPDATE jobs SET told = 1 WHERE id <= 300");
+    assert_eq!(keys(&["--dry-run"]), (300, 0));
+    assert_eq!(keys(&[]), (300, 300));
+    assert_eq!(keys(&[]), (0, 0));
+    let again = site.json(&["job", "submit", file.to_str().unwrap()]);
+    let taken = again.iter().filter(|receipt| receipt["result"] == "stored");
+    assert_eq!(taken.count(), 300);
     site.failure(&["purge", "--older-than", "30d", "--state", "running"], 2);
     site.failure(&["purge"], 2);
 }

@@ -11,6 +11,7 @@ mod connect;
 mod desk;
 mod doubt;
 mod group;
+mod keys;
 mod kill;
 mod lookup;
 mod notices;

@@ -8,11 +8,15 @@ use mysql_async::prelude::Queryable;
 use mysql_async::{Conn, Error, Row, Value};
 
 use super::apply::{apply, insert_events};
+use super::keys::{self, OldLot};
 use super::session::Work;
 use super::statement::{read, select_in, update_in};
 use super::{MysqlBuffer, connect};
-use crate::buffer::operating::{self, Answers, OPERATED_COLUMNS, OperatedRow, has_ended};
-use crate::buffer::{BufferError, Drain, Note, Operation, Operations, Purge};
+use crate::buffer::operating::{
+    self, Answers, BELONGINGS, OPERATED_COLUMNS, OperatedRow, has_ended,
+};
+use crate::buffer::{BufferError, Drain, Note, OldKeys, Operation, Operations, Purge};
+use crate::job::RecordId;
 
 #[async_trait]
 impl Operations for MysqlBuffer {
@@ -46,6 +50,21 @@ impl Operations for MysqlBuffer {
         let mut conn = self.server.take(&self.pool).await?;
         let count = count(&mut conn, purge).await;
         count.map_err(|why| connect::error(&why))
+    }
+
+    async fn old_keys(
+        &self,
+        purge: &Purge,
+        after: Option<RecordId>,
+    ) -> Result<OldKeys, BufferError> {
+        let mut conn = self.server.take(&self.pool).await?;
+        let found = keys::find(&mut conn, purge, after).await;
+        found.map_err(|why| connect::error(&why))
+    }
+
+    async fn drop_keys(&self, purge: &Purge, records: &[RecordId]) -> Result<u64, BufferError> {
+        let records = records.iter().map(|id| id.get().into()).collect();
+        self.operate_by(OldLot { purge, records }).await
     }
 }
 
@@ -129,7 +148,7 @@ impl Work for Lot<'_> {
         let before = self.purge.before.as_microsecond().into();
         let still = select_in(conn, &still, &[before], &self.records).await?;
         let still = still.into_iter().map(id).collect::<Result<Vec<_>, _>>()?;
-        for table in ["payloads", "events", "results"] {
+        for table in BELONGINGS {
             let delete = format!("DELETE FROM {table} WHERE record_id IN ({{keys}})");
             update_in(conn, &delete, &[], &still).await?;
         }
@@ -137,7 +156,7 @@ impl Work for Lot<'_> {
     }
 }
 
-fn id(row: Row) -> Result<Value, Error> {
+pub(super) fn id(row: Row) -> Result<Value, Error> {
     read(row).map(|(id,): (i64,)| id.into())
 }
 

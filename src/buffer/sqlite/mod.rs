@@ -2,6 +2,7 @@
 
 mod changes;
 mod claims;
+mod keys;
 mod kill;
 mod lookup;
 mod notices;

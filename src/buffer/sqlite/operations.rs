@@ -6,9 +6,10 @@ use rusqlite::{Connection, OptionalExtension, params};
 
 use super::SqliteBuffer;
 use super::changes::{self, IN_LIST, list};
+use super::keys;
 use super::lookup::{bytes, optional_bytes};
-use crate::buffer::operating::{self, Answers, OPERATED_COLUMNS, OperatedRow};
-use crate::buffer::{BufferError, Drain, Note, Operation, Operations, Purge};
+use crate::buffer::operating::{self, Answers, BELONGINGS, OPERATED_COLUMNS, OperatedRow};
+use crate::buffer::{BufferError, Drain, Note, OldKeys, Operation, Operations, Purge};
 use crate::job::RecordId;
 
 #[async_trait]
@@ -44,6 +45,22 @@ impl Operations for SqliteBuffer {
     async fn count_purgeable(&self, purge: &Purge) -> Result<u64, BufferError> {
         let purge = purge.clone();
         self.read(move |connection| count(connection, &purge)).await
+    }
+
+    async fn old_keys(
+        &self,
+        purge: &Purge,
+        after: Option<RecordId>,
+    ) -> Result<OldKeys, BufferError> {
+        let purge = purge.clone();
+        self.read(move |connection| keys::find(connection, &purge, after))
+            .await
+    }
+
+    async fn drop_keys(&self, purge: &Purge, records: &[RecordId]) -> Result<u64, BufferError> {
+        let (purge, records) = (purge.clone(), records.to_vec());
+        self.write(move |connection| keys::drop(connection, &purge, &records))
+            .await
     }
 }
 
@@ -137,14 +154,21 @@ fn delete(connection: &Connection, purge: &Purge, lot: &[i64]) -> rusqlite::Resu
         .prepare_cached(&still)?
         .query_map(params![before, list(lot)], |row| row.get(0))?
         .collect::<rusqlite::Result<_>>()?;
-    for table in ["payloads", "events", "results"] {
-        let delete =
-            format!("DELETE FROM {table} WHERE record_id IN (SELECT value FROM json_each(?))");
-        connection
-            .prepare_cached(&delete)?
-            .execute([list(&still)])?;
+    for table in BELONGINGS {
+        delete_belongings(connection, table, &still)?;
     }
     Ok(still.len() as u64)
+}
+
+/// Deletes what a table has of these records.
+pub(super) fn delete_belongings(
+    connection: &Connection,
+    table: &str,
+    records: &[i64],
+) -> rusqlite::Result<()> {
+    let delete = format!("DELETE FROM {table} WHERE record_id IN (SELECT value FROM json_each(?))");
+    let mut delete = connection.prepare_cached(&delete)?;
+    delete.execute([list(records)]).map(drop)
 }
 
 fn count(connection: &Connection, purge: &Purge) -> rusqlite::Result<u64> {

@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
-use jiff::{SignedDuration, Span, SpanRelativeTo};
+use jiff::SignedDuration;
 
 use super::Since;
+use crate::config;
 use crate::job::{JobId, Outcome, Owner, RecordId, State};
 
 /// The longest reason that is kept, in characters.
@@ -34,10 +35,7 @@ pub(super) fn since(text: &str) -> Result<Since, String> {
 /// An age with units up to weeks; a day has 24 hours.
 pub(super) fn age(text: &str) -> Result<SignedDuration, String> {
     let wrong = |_| "is not an age like 90s, 12h, 30d or 4w".to_owned();
-    let span: Span = text.parse().map_err(wrong)?;
-    let age = span
-        .to_duration(SpanRelativeTo::days_are_24_hours())
-        .map_err(wrong)?;
+    let age = config::age(text).map_err(wrong)?;
     if age.is_negative() {
         return Err("lies in the future".to_owned());
     }

@@ -70,7 +70,8 @@ pub const CASES: &[(&str, Case)] = cases! {
     draining: a_daemon_hears_that_it_drains drains_are_listed;
     telling: whoever_listens_hears_of_new_words;
     purging: a_purge_keeps_names_and_final_words what_is_purged_is_still_a_duplicate
-        only_what_ended_long_ago_is_purged a_purge_goes_by_lots what_is_purged_does_not_run_again;
+        only_what_ended_long_ago_is_purged a_purge_goes_by_lots what_is_purged_does_not_run_again
+        old_keys_go_when_their_supervisor_was_told;
 };
 
 impl Mill {

@@ -139,3 +139,59 @@ pub async fn what_is_purged_does_not_run_again(mill: &Mill) {
     assert_eq!(declined, Lookup::Found(Err(Declined::Purged)));
     assert_eq!(mill.record(id).await.state, State::Failed);
 }
+
+/// Not the newest, not what its supervisor has not heard of, not what lives, and not too soon.
+pub async fn old_keys_go_when_their_supervisor_was_told(mill: &Mill) {
+    let told = |name: &str| gristmill::buffer::NewJob {
+        state: State::Succeeded,
+        ..job(name)
+    };
+    let ids = store_new(
+        &*mill.buffer,
+        "o",
+        (0..7).map(|n| told(&n.to_string())).collect(),
+    )
+    .await;
+    let living = mill.ready(&["living"]).await[0];
+    let newest = store_new(&*mill.buffer, "o", vec![told("newest")]).await[0];
+    let words: Vec<_> = ids[1..]
+        .iter()
+        .chain([&newest])
+        .map(|id| (*id, State::Succeeded))
+        .collect();
+    let marked = mill.buffer.mark_told(&owner("o"), &words).await.unwrap();
+    assert!(marked.iter().all(|was_told| *was_told));
+
+    let few = Purge { lot: 3, ..purge(1) };
+    let too_soon = Purge { lot: 3, ..purge(0) };
+    assert_eq!(walk(mill, &too_soon).await, []);
+    assert_eq!(walk(mill, &few).await, ids[1..]);
+
+    // Whoever was looked for and brought back stays.
+    let back = format!("UPDATE jobs SET state = 'ready' WHERE id = {}", ids[6]);
+    mill.place.sql(&back);
+    let all = [&ids[..], &[living]].concat();
+    assert_eq!(mill.operations.drop_keys(&few, &all).await.unwrap(), 5);
+
+    let left = "SELECT COUNT(*) FROM jobs";
+    assert_eq!(mill.place.number(left), 4);
+    for table in ["payloads", "events", "results"] {
+        let orphans =
+            format!("SELECT COUNT(*) FROM {table} WHERE record_id NOT IN (SELECT id FROM jobs)");
+        assert_eq!(mill.place.number(&orphans), 0, "{table}");
+    }
+    let next = store_new(&*mill.buffer, "o", vec![job("1")]).await[0];
+    assert!(next > newest, "a number was given again");
+}
+
+async fn walk(mill: &Mill, purge: &Purge) -> Vec<RecordId> {
+    let (mut found, mut after) = (Vec::new(), None);
+    loop {
+        let mut page = mill.operations.old_keys(purge, after).await.unwrap();
+        found.append(&mut page.records);
+        after = page.next;
+        if after.is_none() {
+            return found;
+        }
+    }
+}
