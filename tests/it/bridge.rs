@@ -5,15 +5,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
-use async_trait::async_trait;
 use gristmill::bridge::{Bridge, Origin, ReplyRoom, Settings};
 use gristmill::buffer::{
-    self, BufferError, Census, Dossier, KeptJob, Kill, KnownJob, ListFilter, Lookup, NewJob,
-    Options, StoreRequest, StoreUrl, Stored, TaskBuffer,
+    BufferError, KnownJob, Lookup, NewJob, Note, Operation, Operations, Options, SqliteBuffer,
+    StoreRequest, Stored, TaskBuffer,
 };
 use gristmill::job::policy::Clock;
 use gristmill::job::{
-    Attempt, ContentHash, JobId, JobKey, JobSpec, Owner, Record, RecordId, State,
+    Action, Attempt, ContentHash, JobId, JobKey, JobSpec, Owner, RecordId, State,
 };
 use gristmill::windmill::{
     Answer, Call, Existence, FaultCode, FixResult, JobQuery, KillResult, Limits, Reason,
@@ -23,6 +22,8 @@ use gristmill::windmill::{
 use jiff::Timestamp;
 use tempfile::TempDir;
 use tokio::time::Instant;
+
+use crate::hooked_store::{Hook, HookedStore};
 
 /// A clock that stands still until it is moved.
 struct StoppedClock(AtomicI64);
@@ -62,12 +63,13 @@ async fn house() -> House {
 }
 
 async fn house_over(
-    wrap: impl FnOnce(Arc<dyn TaskBuffer>) -> Arc<dyn TaskBuffer>,
+    wrap: impl FnOnce(Arc<SqliteBuffer>) -> Arc<dyn TaskBuffer>,
     settings: Settings,
 ) -> House {
     let folder = TempDir::new().unwrap();
-    let url = StoreUrl::Sqlite(folder.path().join("buffer.db"));
-    let store = wrap(buffer::open(&url, &Options::default()).await.unwrap());
+    let file = folder.path().join("buffer.db");
+    let store = SqliteBuffer::open(&file, &Options::default()).await;
+    let store = wrap(Arc::new(store.unwrap()));
     let clock = Arc::new(StoppedClock(AtomicI64::new(NOON)));
     let bridge = Bridge::new(store.clone(), clock.clone(), settings);
     House {
@@ -546,114 +548,81 @@ enum Fault {
     RunAgain,
 }
 
-struct Faulty {
-    store: Arc<dyn TaskBuffer>,
+struct Trouble {
+    store: Arc<SqliteBuffer>,
     fault: Fault,
 }
 
-impl Faulty {
-    async fn trouble(&self) -> Result<(), BufferError> {
-        match self.fault {
-            Fault::Unreachable => Err(BufferError::Unreachable("gone".into())),
-            Fault::Silent => std::future::pending().await,
-            Fault::Forgetful | Fault::Overtaken | Fault::RunAgain => Ok(()),
+impl Hook for Trouble {
+    async fn around<T: Send>(
+        &self,
+        question: &'static str,
+        answer: impl Future<Output = Result<T, BufferError>> + Send,
+    ) -> Result<T, BufferError> {
+        match (self.fault, question) {
+            (Fault::Unreachable, _) | (Fault::Forgetful, "remember_rejected") => {
+                return Err(BufferError::Unreachable("gone".into()));
+            }
+            (Fault::Silent, _) => std::future::pending().await,
+            (Fault::Overtaken, "remember_rejected") => {
+                self.store.store(request(new_job(State::Ready))).await?;
+            }
+            (Fault::RunAgain, "mark_told") => self.run_again().await?,
+            _ => {}
         }
+        answer.await
     }
 }
 
-#[async_trait]
-impl TaskBuffer for Faulty {
-    async fn store(&self, request: StoreRequest) -> Result<Vec<Stored>, BufferError> {
-        self.trouble().await?;
-        self.store.store(request).await
+impl Trouble {
+    async fn run_again(&self) -> Result<(), BufferError> {
+        let rerun = Operation {
+            records: vec![RecordId::new(1).unwrap()],
+            action: Action::Rerun,
+            force: true,
+            note: Note {
+                who: "ada".to_owned(),
+                reason: None,
+            },
+            now: Timestamp::UNIX_EPOCH,
+        };
+        self.store.operate(rerun).await.map(drop)
     }
+}
 
-    async fn recall(
-        &self,
-        owner: &Owner,
-        keys: &[JobKey],
-    ) -> Result<Vec<Option<KeptJob>>, BufferError> {
-        self.trouble().await?;
-        self.store.recall(owner, keys).await
+/// Job 1, in this state.
+fn new_job(state: State) -> NewJob {
+    NewJob {
+        key: JobKey {
+            job_id: id("1"),
+            attempt: Attempt::FIRST,
+        },
+        content: ContentHash([0; 32]),
+        priority: 0,
+        state,
+        payload: "<job/>".to_owned(),
     }
+}
 
-    async fn find_jobs(
-        &self,
-        owner: &Owner,
-        jobs: &[(JobId, Option<Attempt>)],
-    ) -> Result<Vec<Lookup<KnownJob>>, BufferError> {
-        self.trouble().await?;
-        self.store.find_jobs(owner, jobs).await
-    }
-
-    async fn find_records(
-        &self,
-        owner: &Owner,
-        records: &[(JobId, RecordId)],
-    ) -> Result<Vec<Lookup<Record>>, BufferError> {
-        self.trouble().await?;
-        self.store.find_records(owner, records).await
-    }
-
-    async fn remember_rejected(
-        &self,
-        _: &Owner,
-        jobs: &[(JobId, Option<Attempt>)],
-        _: Timestamp,
-        _: Timestamp,
-    ) -> Result<Vec<bool>, BufferError> {
-        self.trouble().await?;
-        match self.fault {
-            Fault::Overtaken => Ok(vec![false; jobs.len()]),
-            _ => Err(BufferError::Unreachable("gone".into())),
-        }
-    }
-
-    async fn kill(
-        &self,
-        owner: &Owner,
-        records: &[(JobId, RecordId)],
-        at: Timestamp,
-    ) -> Result<Vec<Lookup<Kill>>, BufferError> {
-        self.trouble().await?;
-        self.store.kill(owner, records, at).await
-    }
-
-    async fn mark_told(
-        &self,
-        owner: &Owner,
-        records: &[(RecordId, State)],
-    ) -> Result<Vec<bool>, BufferError> {
-        self.trouble().await?;
-        if self.fault == Fault::RunAgain {
-            return Ok(vec![false; records.len()]);
-        }
-        self.store.mark_told(owner, records).await
-    }
-
-    async fn list(&self, filter: &ListFilter) -> Result<Vec<Record>, BufferError> {
-        self.store.list(filter).await
-    }
-
-    async fn show(&self, id: RecordId) -> Result<Lookup<Dossier>, BufferError> {
-        self.store.show(id).await
-    }
-
-    async fn unfinished_owners(&self) -> Result<Vec<(Owner, u64)>, BufferError> {
-        self.store.unfinished_owners().await
-    }
-
-    async fn census(&self) -> Result<Census, BufferError> {
-        self.store.census().await
-    }
-
-    async fn ping(&self) -> Result<(), BufferError> {
-        self.trouble().await
+fn request(job: NewJob) -> StoreRequest {
+    StoreRequest {
+        owner: Owner::new("prodsys").unwrap(),
+        jobs: vec![job],
+        refusals: Vec::new(),
+        sent_at: Timestamp::MAX,
+        now: Timestamp::UNIX_EPOCH,
     }
 }
 
 async fn house_with(fault: Fault) -> House {
-    house_over(|store| Arc::new(Faulty { store, fault }), settings()).await
+    let hooked = |real: Arc<SqliteBuffer>| -> Arc<dyn TaskBuffer> {
+        let hook = Trouble {
+            store: real.clone(),
+            fault,
+        };
+        Arc::new(HookedStore { real, hook })
+    };
+    house_over(hooked, settings()).await
 }
 
 #[tokio::test]
@@ -683,24 +652,8 @@ async fn without_a_store_nothing_is_rejected_and_nothing_is_claimed() {
 #[tokio::test]
 async fn a_final_word_that_is_undone_meanwhile_is_not_told() {
     let house = house_with(Fault::RunAgain).await;
-    let ended = NewJob {
-        key: JobKey {
-            job_id: id("1"),
-            attempt: Attempt::FIRST,
-        },
-        content: ContentHash([0; 32]),
-        priority: 0,
-        state: State::Failed,
-        payload: "<job/>".to_owned(),
-    };
-    let request = StoreRequest {
-        owner: Owner::new("prodsys").unwrap(),
-        jobs: vec![ended],
-        refusals: Vec::new(),
-        sent_at: Timestamp::MAX,
-        now: Timestamp::UNIX_EPOCH,
-    };
-    let Stored::New(record) = house.store.store(request).await.unwrap()[0] else {
+    let ended = request(new_job(State::Failed));
+    let Stored::New(record) = house.store.store(ended).await.unwrap()[0] else {
         panic!("it is not new");
     };
     let asked = vec![pair("1", record.get())];

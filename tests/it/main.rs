@@ -34,6 +34,7 @@ mod e2e_soak;
 mod e2e_store_away;
 mod e2e_telling;
 mod error_codes;
+mod hooked_store;
 mod operating;
 mod package;
 mod replay;

@@ -4,20 +4,16 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use async_trait::async_trait;
 use gristmill::buffer::{
-    self, AdvanceRequest, Advanced, AnsweredWord, BufferError, Census, ClaimRequest, Claimed,
-    Claims, Dossier, Gate, Holder, KeptJob, Kill, KnownJob, Lease, ListFilter, Lookup, Notice,
-    Notices, OpenError, Orders, ProgressReport, Renewed, Store, StoreRequest, Stored, TakeNotices,
-    TaskBuffer,
+    self, BufferError, Gate, KnownJob, Lookup, OpenError, Store, Stored, TaskBuffer,
 };
-use gristmill::job::{Attempt, JobId, JobKey, Owner, Record, RecordId, State, StoreId, Token};
-use jiff::Timestamp;
+use gristmill::job::RecordId;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use super::place::Place;
 use super::write::{NOW, at, attempt, job, job_id, owner, request, store_new};
+use crate::hooked_store::{Hook, HookedStore};
 
 pub const LIMIT: Duration = Duration::from_millis(300);
 
@@ -129,156 +125,25 @@ async fn a_rejection_sees_a_store_in_flight() {
     assert_eq!(remembering.await.unwrap().unwrap(), [false, true]);
 }
 
-/// A store whose look-ups by name wait between reading and answering.
-struct Paused {
-    inner: Arc<dyn Store>,
+/// Look-ups by name wait between reading and answering.
+#[derive(Default)]
+struct Pause {
     has_read: Notify,
     go_on: Notify,
 }
 
-#[async_trait]
-impl TaskBuffer for Paused {
-    async fn store(&self, request: StoreRequest) -> Result<Vec<Stored>, BufferError> {
-        self.inner.store(request).await
-    }
-
-    async fn recall(
+impl Hook for Pause {
+    async fn around<T: Send>(
         &self,
-        owner: &Owner,
-        keys: &[JobKey],
-    ) -> Result<Vec<Option<KeptJob>>, BufferError> {
-        self.inner.recall(owner, keys).await
-    }
-
-    async fn find_jobs(
-        &self,
-        owner: &Owner,
-        jobs: &[(JobId, Option<Attempt>)],
-    ) -> Result<Vec<Lookup<KnownJob>>, BufferError> {
-        let found = self.inner.find_jobs(owner, jobs).await;
-        self.has_read.notify_one();
-        self.go_on.notified().await;
-        found
-    }
-
-    async fn find_records(
-        &self,
-        owner: &Owner,
-        records: &[(JobId, RecordId)],
-    ) -> Result<Vec<Lookup<Record>>, BufferError> {
-        self.inner.find_records(owner, records).await
-    }
-
-    async fn remember_rejected(
-        &self,
-        owner: &Owner,
-        jobs: &[(JobId, Option<Attempt>)],
-        at: Timestamp,
-        forget_before: Timestamp,
-    ) -> Result<Vec<bool>, BufferError> {
-        self.inner
-            .remember_rejected(owner, jobs, at, forget_before)
-            .await
-    }
-
-    async fn kill(
-        &self,
-        owner: &Owner,
-        records: &[(JobId, RecordId)],
-        at: Timestamp,
-    ) -> Result<Vec<Lookup<Kill>>, BufferError> {
-        self.inner.kill(owner, records, at).await
-    }
-
-    async fn mark_told(
-        &self,
-        owner: &Owner,
-        records: &[(RecordId, State)],
-    ) -> Result<Vec<bool>, BufferError> {
-        self.inner.mark_told(owner, records).await
-    }
-
-    async fn list(&self, filter: &ListFilter) -> Result<Vec<Record>, BufferError> {
-        self.inner.list(filter).await
-    }
-
-    async fn show(&self, id: RecordId) -> Result<Lookup<Dossier>, BufferError> {
-        self.inner.show(id).await
-    }
-
-    async fn unfinished_owners(&self) -> Result<Vec<(Owner, u64)>, BufferError> {
-        self.inner.unfinished_owners().await
-    }
-
-    async fn census(&self) -> Result<Census, BufferError> {
-        self.inner.census().await
-    }
-
-    async fn ping(&self) -> Result<(), BufferError> {
-        self.inner.ping().await
-    }
-}
-
-#[async_trait]
-impl Notices for Paused {
-    async fn listen(&self, daemon: &str, owners: &[Owner]) -> Result<(), BufferError> {
-        self.inner.listen(daemon, owners).await
-    }
-
-    async fn take_notices(&self, request: TakeNotices) -> Result<Vec<Notice>, BufferError> {
-        self.inner.take_notices(request).await
-    }
-
-    async fn cover(&self, owner: &Owner, heard: &[(RecordId, u64)]) -> Result<(), BufferError> {
-        self.inner.cover(owner, heard).await
-    }
-
-    async fn cover_answered(
-        &self,
-        owner: &Owner,
-        answered: &[AnsweredWord],
-    ) -> Result<(), BufferError> {
-        self.inner.cover_answered(owner, answered).await
-    }
-
-    async fn tell_again(&self, owner: &Owner) -> Result<(), BufferError> {
-        self.inner.tell_again(owner).await
-    }
-}
-
-#[async_trait]
-impl Claims for Paused {
-    async fn claim(&self, request: ClaimRequest) -> Result<Vec<Claimed>, BufferError> {
-        self.inner.claim(request).await
-    }
-
-    async fn advance(&self, request: AdvanceRequest) -> Result<Vec<Advanced>, BufferError> {
-        self.inner.advance(request).await
-    }
-
-    async fn renew(&self, claims: &[(RecordId, Token)]) -> Result<Vec<Renewed>, BufferError> {
-        self.inner.renew(claims).await
-    }
-
-    async fn report(&self, report: ProgressReport) -> Result<bool, BufferError> {
-        self.inner.report(report).await
-    }
-
-    async fn store_id(&self) -> Result<StoreId, BufferError> {
-        self.inner.store_id().await
-    }
-
-    async fn leases(&self) -> Result<Vec<Lease>, BufferError> {
-        self.inner.leases().await
-    }
-
-    async fn orders(
-        &self,
-        holder: &Holder,
-        daemon: &str,
-        claims: &[(RecordId, Token)],
-    ) -> Result<Orders, BufferError> {
-        self.inner.orders(holder, daemon, claims).await
+        question: &'static str,
+        answer: impl Future<Output = Result<T, BufferError>> + Send,
+    ) -> Result<T, BufferError> {
+        let answer = answer.await;
+        if question == "find_jobs" {
+            self.has_read.notify_one();
+            self.go_on.notified().await;
+        }
+        answer
     }
 }
 
@@ -286,10 +151,9 @@ impl Claims for Paused {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_look_up_does_not_miss_what_was_stored_meanwhile() {
     let place = Place::sqlite();
-    let paused = Arc::new(Paused {
-        inner: place.open().await,
-        has_read: Notify::new(),
-        go_on: Notify::new(),
+    let paused = Arc::new(HookedStore {
+        real: place.open().await,
+        hook: Pause::default(),
     });
     let store: Arc<dyn Store> = paused.clone();
     let open = move || std::future::ready(Ok(store.clone()));
@@ -300,9 +164,9 @@ async fn a_look_up_does_not_miss_what_was_stored_meanwhile() {
         let asked = [(job_id("1"), None), (job_id("2"), None)];
         asking.find_jobs(&owner("o"), &asked).await.unwrap()
     });
-    paused.has_read.notified().await;
+    paused.hook.has_read.notified().await;
     store_new(&*gate, "o", vec![job("1")]).await;
-    paused.go_on.notify_one();
+    paused.hook.go_on.notify_one();
     assert_eq!(
         look_up.await.unwrap(),
         [Lookup::Unreachable, Lookup::Absent]

@@ -25,7 +25,8 @@ use tempfile::TempDir;
 use tokio::sync::watch;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-use super::faulty_store::FaultyStore;
+use super::faulty_store::{Faults, FaultyStore};
+use crate::hooked_store::HookedStore;
 use crate::rig::folder;
 
 /// No question to the store may take longer.
@@ -49,7 +50,7 @@ pub fn owner() -> Owner {
 
 impl House {
     /// Opens a house over a new store.
-    pub async fn open(faulty: impl FnOnce(Arc<SqliteBuffer>) -> FaultyStore) -> Self {
+    pub async fn open(faults: Faults) -> Self {
         let folder = folder::new();
         fs::create_dir(folder.path().join("programs")).unwrap();
         let file = folder.path().join("buffer.db");
@@ -59,7 +60,10 @@ impl House {
         let running = CancellationToken::new();
         let house = Self {
             folder,
-            store: Arc::new(faulty(Arc::new(real))),
+            store: Arc::new(HookedStore {
+                real: Arc::new(real),
+                hook: faults,
+            }),
             server: serve_xmpp(running.clone()).await,
             _running: running.clone().drop_guard(),
         };

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use gristmill::buffer::{Claims, KnownJob, ListFilter, Lookup, TaskBuffer};
+use gristmill::buffer::{KnownJob, ListFilter, Lookup};
 use gristmill::job::{JobId, Outcome, RecordId, State};
 use gristmill::windmill::{
     Answer, Existence, FaultCode, FixResult, KillResult, ReceiptResult, Status, read_reply,
@@ -14,7 +14,7 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 
-use super::faulty_store::{Calls, Fault, FaultyStore, Plan};
+use super::faulty_store::{Calls, Fault, Faults, Plan};
 use super::house::{House, PATIENCE, STORE_LIMIT, owner};
 
 /// Houses that stand at a time; they mostly wait.
@@ -39,7 +39,7 @@ struct Scene {
 
 impl Scene {
     async fn open(plan: Option<Plan>) -> Self {
-        let house = House::open(|real| FaultyStore::new(real, plan)).await;
+        let house = House::open(Faults::new(plan)).await;
         house.script("quick", "echo begin $1 >>$LOG; echo end $1 >>$LOG");
         house.script("long", "echo begin $1 >>$LOG; exec sleep 100");
         let peer = house.supervisor().await;
@@ -288,8 +288,8 @@ async fn play(plan: Option<Plan>) -> (Calls, bool) {
     scene.fix_the_quick_one(&records).await;
     scene.look_up(&records).await;
     scene.books_balance(&records).await;
-    let store = &scene.house.store;
-    (store.calls(), store.has_failed())
+    let faults = &scene.house.store.hook;
+    (faults.calls(), faults.has_failed())
 }
 
 fn plans(calls: &Calls) -> Vec<Plan> {
