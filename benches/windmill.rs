@@ -45,10 +45,7 @@ fn main() {
         .collect();
     assert_eq!(jobs.len(), JOBS as usize);
     let statuses = statuses();
-    let style = Style {
-        strict: false,
-        reason_texts: true,
-    };
+    let style = Style { strict: false };
 
     let medians = medians([
         &|| bare_events(&document),

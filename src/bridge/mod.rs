@@ -264,7 +264,6 @@ impl Bridge {
             reply,
             Style {
                 strict: self.settings().strict,
-                reason_texts: true,
             },
         )
     }

@@ -22,8 +22,6 @@ const ENTRY_BYTES: usize = 160;
 pub struct Style {
     /// Leaves out what an older peer would have to ignore.
     pub strict: bool,
-    /// Whether refusals say why in words.
-    pub reason_texts: bool,
 }
 
 /// Writes a reply, without an XML declaration.
@@ -84,8 +82,8 @@ fn counts(markup: &mut Markup, counts: Counts) {
 fn content(markup: &mut Markup, answer: &Answer, style: Style) {
     match answer {
         Answer::NumJobs(number) => markup.plain_element("numJobs", Some(number)),
-        Answer::Receipts(all) => all.iter().for_each(|one| receipt(markup, one, style)),
-        Answer::ExecutorData(all) => all.iter().for_each(|one| data(markup, one, style)),
+        Answer::Receipts(all) => all.iter().for_each(|one| receipt(markup, one)),
+        Answer::ExecutorData(all) => all.iter().for_each(|one| data(markup, one)),
         Answer::Statuses(all) => all.iter().for_each(|one| status(markup, one, style)),
         Answer::Kills(all) => all.iter().for_each(|one| kill(markup, one)),
         Answer::Fixes(all) => all.iter().for_each(|one| fix(markup, one)),
@@ -93,7 +91,7 @@ fn content(markup: &mut Markup, answer: &Answer, style: Style) {
     }
 }
 
-fn receipt(markup: &mut Markup, receipt: &Receipt, style: Style) {
+fn receipt(markup: &mut Markup, receipt: &Receipt) {
     markup.begin("job");
     match &receipt.job_id {
         Some(job_id) => markup.attribute("jobID", job_id.as_str()),
@@ -106,11 +104,11 @@ fn receipt(markup: &mut Markup, receipt: &Receipt, style: Style) {
             markup.plain_attribute("taskBufferRecordID", id).empty();
         }
         ReceiptResult::Conflict => markup.empty(),
-        ReceiptResult::Refused(why) => reason_and_end(markup, why, style),
+        ReceiptResult::Refused(why) => reason_and_end(markup, why),
     }
 }
 
-fn data(markup: &mut Markup, answer: &DataAnswer, style: Style) {
+fn data(markup: &mut Markup, answer: &DataAnswer) {
     markup
         .begin("job")
         .attribute("jobID", answer.job_id.as_str());
@@ -120,21 +118,21 @@ fn data(markup: &mut Markup, answer: &DataAnswer, style: Style) {
     markup.plain_attribute("status", answer.existence.name());
     match &answer.existence {
         Existence::Accepted(id) => markup.plain_attribute("taskBufferRecordID", id).empty(),
-        Existence::Rejected(Some(why)) => reason_and_end(markup, why, style),
+        Existence::Rejected(Some(why)) => reason_and_end(markup, why),
         Existence::Rejected(None) | Existence::Unknown => markup.empty(),
     }
 }
 
 /// Ends a job's tag, and writes why it was refused and its end.
-fn reason_and_end(markup: &mut Markup, reason: &Reason, style: Style) {
+fn reason_and_end(markup: &mut Markup, reason: &Reason) {
     markup
         .open()
         .begin("reason")
         .attribute("code", &reason.code);
-    if style.reason_texts && !reason.text.is_empty() {
-        markup.open().text(&reason.text).close("reason");
-    } else {
+    if reason.text.is_empty() {
         markup.empty();
+    } else {
+        markup.open().text(&reason.text).close("reason");
     }
     markup.close("job");
 }

@@ -170,10 +170,7 @@ impl Letter {
             in_reply_to: windmill::peek_id(&self.document).or_else(|| self.stanza_id()),
             content: Err(fault),
         };
-        let style = windmill::Style {
-            strict: false,
-            reason_texts: true,
-        };
+        let style = windmill::Style { strict: false };
         envelope::message(self, &reply, windmill::write_reply(&reply, style))
     }
 }

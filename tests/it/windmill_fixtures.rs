@@ -22,10 +22,7 @@ const ATTACK_LIMITS: Limits = Limits {
     ..LIMITS
 };
 
-const STYLE: Style = Style {
-    strict: false,
-    reason_texts: true,
-};
+const STYLE: Style = Style { strict: false };
 
 fn fixtures(folder: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR"))

@@ -1,10 +1,11 @@
-//! The rows of `jobs` and `results`, column by column: they are longer than a tuple can be.
+//! The rows of `jobs` and `results`, column by column: they are longer than a tuple should be.
 
 use mysql_async::prelude::FromValue;
 use mysql_async::{DriverError, Error, Result, Row};
 
 use crate::buffer::result_row::ResultRow;
 use crate::buffer::row::{JobRow, RecordRow};
+use crate::buffer::settling::StandingRow;
 
 /// The columns of a row, one after another.
 struct Columns {
@@ -39,6 +40,23 @@ pub(super) fn record_row(row: Row) -> Result<RecordRow> {
 /// A row of [`crate::buffer::row::JOB_COLUMNS`].
 pub(super) fn job_row(row: Row) -> Result<JobRow> {
     take_job(&mut Columns { row, next: 0 })
+}
+
+/// A row of [`crate::buffer::settling::STANDING_COLUMNS`] and one that is true or false.
+pub(super) fn standing_row(row: Row) -> Result<(StandingRow, bool)> {
+    let mut columns = Columns { row, next: 0 };
+    let standing = StandingRow {
+        id: columns.take()?,
+        state: columns.take()?,
+        held_from: columns.take()?,
+        token: columns.take()?,
+        renewal: columns.take()?,
+        runs: columns.take()?,
+        abandons: columns.take()?,
+        kill_requested_at: columns.take()?,
+        holder: columns.take()?,
+    };
+    Ok((standing, columns.take()?))
 }
 
 fn take_job(columns: &mut Columns) -> Result<JobRow> {

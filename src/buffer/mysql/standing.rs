@@ -5,6 +5,7 @@ use std::collections::HashSet;
 use mysql_async::prelude::Queryable;
 use mysql_async::{Conn, Result, Row, Value};
 
+use super::columns::standing_row;
 use super::statement::{read, select_in};
 use crate::buffer::row::record_id;
 use crate::buffer::settling::{self, STANDING_COLUMNS, StandingRow};
@@ -13,47 +14,6 @@ use crate::job::{RecordId, Token};
 
 /// Whether anybody listens to changes of words: asked with the rows, which costs no round trip.
 const LISTENED: &str = "EXISTS (SELECT 1 FROM listeners)";
-
-/// A row of [`STANDING_COLUMNS`] and [`LISTENED`].
-type Standing = (
-    i64,
-    Vec<u8>,
-    Option<Vec<u8>>,
-    i64,
-    i64,
-    i64,
-    i64,
-    Option<i64>,
-    Option<Vec<u8>>,
-    bool,
-);
-
-fn standing(row: Row) -> Result<(StandingRow, bool)> {
-    let (
-        id,
-        state,
-        held_from,
-        token,
-        renewal,
-        runs,
-        abandons,
-        kill_requested_at,
-        holder,
-        listened,
-    ): Standing = read(row)?;
-    let row = StandingRow {
-        id,
-        state,
-        held_from,
-        token,
-        renewal,
-        runs,
-        abandons,
-        kill_requested_at,
-        holder,
-    };
-    Ok((row, listened))
-}
 
 /// The rows of some records.
 pub(super) struct Locked {
@@ -75,7 +35,7 @@ pub(super) async fn lock(conn: &mut Conn, ids: impl Iterator<Item = RecordId>) -
          FROM jobs WHERE id IN ({{keys}}) FOR UPDATE SKIP LOCKED"
     );
     let rows = select_in(conn, &query, &[], &keys(&ids)).await?;
-    let rows: Vec<_> = rows.into_iter().map(standing).collect::<Result<_>>()?;
+    let rows: Vec<_> = rows.into_iter().map(standing_row).collect::<Result<_>>()?;
     let (rows, listened): (Vec<_>, Vec<_>) = rows.into_iter().unzip();
     let found: HashSet<_> = rows.iter().filter_map(|row| record_id(row.id)).collect();
     ids.retain(|id| !found.contains(id));
@@ -102,7 +62,7 @@ async fn held(conn: &mut Conn, holder: Option<&Holder>) -> Result<Vec<StandingRo
          WHERE state IN ('claimed', 'running') AND (? IS NULL OR holder = ?)"
     );
     let rows: Vec<Row> = conn.exec(query, (holder, holder)).await?;
-    let rows: Vec<_> = rows.into_iter().map(standing).collect::<Result<_>>()?;
+    let rows: Vec<_> = rows.into_iter().map(standing_row).collect::<Result<_>>()?;
     Ok(rows.into_iter().map(|(row, _)| row).collect())
 }
 

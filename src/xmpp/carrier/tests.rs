@@ -6,10 +6,7 @@ use crate::job::{Attempt, JobId, RecordId};
 use crate::windmill::{Answer, Receipt, ReceiptResult, write_reply};
 use crate::windmill::{CallKind, DataAnswer, Existence, Style};
 
-const STYLE: Style = Style {
-    strict: false,
-    reason_texts: true,
-};
+const STYLE: Style = Style { strict: false };
 
 fn parse<T: TryFrom<Element>>(xml: &str) -> T {
     let stanza = xml.replacen(' ', " xmlns='jabber:client' ", 1);
