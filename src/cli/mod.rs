@@ -22,6 +22,7 @@ mod replay;
 mod runner;
 mod serve;
 mod store;
+mod top;
 
 use std::process::ExitCode;
 
@@ -77,6 +78,7 @@ fn run(command: Command, output: &mut Output) -> Result<(), Report> {
         Command::Capture(command) => in_runtime(capture::run(command, output)),
         Command::Debug(command) => in_runtime(debug::run(command, output)),
         Command::Doctor(arguments) => in_runtime(doctor::run(arguments, output)),
+        Command::Top(arguments) => in_runtime(top::run(arguments)),
         Command::Migrate(arguments) => in_runtime(migrate::run(arguments, output)),
         Command::Explain(arguments) => explain::run(&arguments, output),
         Command::Completions { shell } => docs::completions(shell, output),

@@ -56,6 +56,8 @@ errors! {
         "No error of this version has that number."; "List them with `gristmill explain`."
     FileExists = 109, Conflict: "the file is there already";
         "Nothing is written over it."; "Name another file with --output."
+    NoTerminal = 110, Usage: "the live screen wants a terminal";
+        "Standard input or output is a file or a pipe."; "Read `gristmill job list --json`, or /metrics at http.listen."
 
     ConfigUnreadable = 201, Configuration: "the configuration cannot be read";
         "The file, or conf.d beside it, is not there or closed to this user."; "Name the file with --config; check its rights."
@@ -235,4 +237,5 @@ errors! {
     InternalAnswer = 905, Bug: "a call was answered wrongly"; "This is a bug."; "Report it, with the document."
     InternalDemo = 906, Bug: "the demo itself is wrong"; "This is a bug."; "Report it."
     InternalName = 907, Bug: "a name of our own is invalid"; "This is a bug."; "Report it."
+    InternalTask = 908, Bug: "a task of our own broke down"; "This is a bug."; "Report it."
 }

@@ -37,6 +37,8 @@ pub(super) enum Command {
     Config(Config),
     /// Send documents as a supervisor would, and print the replies
     Replay(Replay),
+    /// Watch the daemon and its jobs on a live screen; q quits
+    Top(Top),
     /// Look at jobs and act on them, beside a running daemon or without one
     #[command(subcommand)]
     Job(Job),
@@ -201,6 +203,15 @@ pub(super) enum CarrierName {
     Message,
     /// As the text of a message
     Body,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Top {
+    #[command(flatten)]
+    pub(super) source: ConfigSource,
+    /// How often to look
+    #[arg(long, value_name = "TIME", default_value = "2s", value_parser = values::interval)]
+    pub(super) interval: Duration,
 }
 
 #[derive(Debug, Args)]

@@ -11,6 +11,12 @@ use crate::job::{JobId, Outcome, Owner, RecordId, State};
 /// The longest reason that is kept, in characters.
 const MAX_REASON_CHARS: usize = 500;
 
+/// Who looks more often would be a burden to what it looks at.
+const SHORTEST_INTERVAL: Duration = Duration::from_millis(200);
+
+/// Who looks less often sees nothing happen.
+const LONGEST_INTERVAL: Duration = Duration::from_hours(1);
+
 pub(super) fn assignment(text: &str) -> Result<(String, String), String> {
     let (key, value) = text
         .split_once('=')
@@ -40,6 +46,18 @@ pub(super) fn age(text: &str) -> Result<SignedDuration, String> {
         return Err("lies in the future".to_owned());
     }
     Ok(age)
+}
+
+/// How often to look, with its unit.
+pub(super) fn interval(text: &str) -> Result<Duration, String> {
+    let wrong = "is not a time like 2s or 500ms";
+    let interval: SignedDuration = text.parse().map_err(|_| wrong)?;
+    let interval = Duration::try_from(interval).map_err(|_| wrong)?;
+    if !(SHORTEST_INTERVAL..=LONGEST_INTERVAL).contains(&interval) {
+        let (shortest, longest) = (SHORTEST_INTERVAL.as_millis(), LONGEST_INTERVAL.as_secs());
+        return Err(format!("is not between {shortest}ms and {longest}s"));
+    }
+    Ok(interval)
 }
 
 pub(super) fn owner(text: &str) -> Result<Owner, String> {
@@ -95,6 +113,15 @@ mod tests {
         }
         assert!(matches!(since("2d"), Ok(Since::Age(_))));
         assert!(matches!(since("2026-01-31T12:00:00Z"), Ok(Since::Time(_))));
+    }
+
+    #[test]
+    fn an_interval_has_a_unit_and_bounds() {
+        assert_eq!(interval("2s"), Ok(Duration::from_secs(2)));
+        assert_eq!(interval("500ms"), Ok(Duration::from_millis(500)));
+        for wrong in ["2", "", "-2s", "100ms", "2h", "soon"] {
+            assert!(interval(wrong).is_err(), "{wrong:?}");
+        }
     }
 
     #[test]

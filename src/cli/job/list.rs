@@ -152,19 +152,19 @@ fn colour(state: State) -> Option<Color> {
 }
 
 #[cfg(test)]
-pub(super) mod tests {
+pub(in crate::cli) mod tests {
     use super::*;
     use crate::job::{Attempt, ContentHash, JobId, JobKey, Owner, Progress, RecordId, Token};
 
     /// The time in these tests, in seconds.
-    pub(in super::super) const NOW: i64 = 1_800_000_000;
+    pub(in crate::cli) const NOW: i64 = 1_800_000_000;
 
-    pub(in super::super) fn at(second: i64) -> Timestamp {
+    pub(in crate::cli) fn at(second: i64) -> Timestamp {
         Timestamp::from_second(second).unwrap()
     }
 
     /// Record 7 of job 5173021, an hour old, five minutes in its state.
-    pub(in super::super) fn record(state: State) -> Record {
+    pub(in crate::cli) fn record(state: State) -> Record {
         Record {
             id: RecordId::new(7).unwrap(),
             owner: Owner::new("prodsys").unwrap(),

@@ -12,6 +12,9 @@ mod submit;
 mod why;
 mod written;
 
+#[cfg(test)]
+pub(super) use list::tests as list_tests;
+
 use crate::error::Report;
 use crate::job::Action;
 

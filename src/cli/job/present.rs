@@ -36,7 +36,7 @@ pub(in crate::cli) fn time_and_age(time: Timestamp, now: Timestamp) -> String {
 }
 
 /// A length of time, in one unit.
-pub(super) fn span(span: SignedDuration) -> String {
+pub(in crate::cli) fn span(span: SignedDuration) -> String {
     // What is due in 59.9 s is due in a minute.
     let seconds = span.round(Unit::Second).unwrap_or(span).as_secs();
     let unit = UNITS.iter().find(|(unit, _)| seconds >= *unit);
@@ -65,7 +65,7 @@ pub(super) fn exact_span(span: Duration) -> String {
     clippy::cast_precision_loss,
     reason = "one digit behind the point is shown"
 )]
-pub(super) fn size(bytes: u64) -> String {
+pub(in crate::cli) fn size(bytes: u64) -> String {
     let unit = SIZES.iter().find(|(unit, _)| bytes >= *unit);
     unit.map_or_else(
         || format!("{bytes} B"),
@@ -86,10 +86,10 @@ pub(super) fn level(level: Level) -> &'static str {
 }
 
 /// A text from outside as one line: what would steer a terminal is replaced.
-pub(super) fn one_line(text: &str) -> String {
+pub(in crate::cli) fn one_line(text: &str) -> String {
     let shown = |letter: char| match letter {
         '\n' | '\t' | '\r' => ' ',
-        letter if letter.is_control() => char::REPLACEMENT_CHARACTER,
+        letter if steers(letter) => char::REPLACEMENT_CHARACTER,
         letter => letter,
     };
     text.chars().map(shown).collect()
@@ -99,10 +99,16 @@ pub(super) fn one_line(text: &str) -> String {
 pub(super) fn lines(text: &str) -> String {
     let shown = |letter: char| match letter {
         '\n' | '\t' => letter,
-        letter if letter.is_control() => char::REPLACEMENT_CHARACTER,
+        letter if steers(letter) => char::REPLACEMENT_CHARACTER,
         letter => letter,
     };
     text.chars().map(shown).collect()
+}
+
+/// Whether it is no letter but tells the terminal what to do, the direction of writing included.
+fn steers(letter: char) -> bool {
+    letter.is_control()
+        || matches!(letter, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 /// `1 job`, `2 jobs`.
@@ -155,5 +161,6 @@ mod tests {
     fn no_text_from_outside_steers_the_terminal() {
         assert_eq!(one_line("a\x1b[31m\nb"), "a\u{fffd}[31m b");
         assert_eq!(lines("a\x1b\nb"), "a\u{fffd}\nb");
+        assert_eq!(one_line("a\u{202e}b\u{9b}1m"), "a\u{fffd}b\u{fffd}1m");
     }
 }

@@ -5,6 +5,7 @@ mod metrics;
 mod packaging;
 mod reload;
 mod systemd;
+mod top;
 
 use std::thread::sleep;
 use std::time::{Duration, Instant};
