@@ -2,6 +2,7 @@
 //! one file for each command.
 
 mod args;
+mod aside;
 mod capture;
 mod config;
 mod debug;
@@ -25,6 +26,7 @@ mod store;
 mod top;
 
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::Parser;
 use clap::error::ErrorKind;
@@ -35,6 +37,9 @@ use output::Output;
 
 /// Stack of each worker thread, in bytes: twice the default, for XML is read recursively below us.
 const WORKER_STACK: usize = 4 * 1024 * 1024;
+
+/// How long what is still on its way may take once a command is done.
+const LEAVE_LIMIT: Duration = Duration::from_secs(5);
 
 /// The whole program: exit codes are decided here and nowhere else.
 #[must_use]
@@ -91,6 +96,11 @@ fn in_runtime(command: impl Future<Output = Result<(), Report>>) -> Result<(), R
         .thread_stack_size(WORKER_STACK)
         .enable_all()
         .build()
-        .map_err(|error| Report::new(Code::NoThreads, "no threads to work with").because(error))?;
-    runtime.block_on(command)
+        .map_err(|error| {
+            Report::new(Code::SystemRefuses, "no threads to work with").because(error)
+        })?;
+    let done = runtime.block_on(command);
+    // Who waits for a file system that hangs is not waited for.
+    runtime.shutdown_timeout(LEAVE_LIMIT);
+    done
 }

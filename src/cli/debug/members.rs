@@ -7,11 +7,10 @@ use std::time::Duration;
 use futures::FutureExt;
 use futures::future::{BoxFuture, join_all};
 use serde_json::{Value, json};
-use tokio::task::spawn_blocking;
-use tokio::time::timeout;
 
 use super::{journal, settings};
 use crate::buffer::{self, Operations, Step, TaskBuffer};
+use crate::cli::aside::within;
 use crate::cli::{doctor, health, store};
 use crate::config::{Config, Loaded};
 use crate::daemon;
@@ -84,12 +83,12 @@ pub(super) async fn gather(loaded: Result<Loaded, Report>) -> Vec<Member> {
         (
             "log.txt",
             "the newest lines of the journal, from level info on, without what may quote a job",
-            blocking(journal::recent).boxed(),
+            async { journal::recent() }.boxed(),
         ),
     ];
     let members = subjects.map(|(name, about, content)| async move {
-        let late = |_| Err(format!("no answer within {} s", LIMIT.as_secs()));
-        let content = timeout(LIMIT, content).await.unwrap_or_else(late);
+        let late = || Err(format!("no answer within {} s", LIMIT.as_secs()));
+        let content = within(LIMIT, content).await.unwrap_or_else(late);
         Member {
             name,
             about,
@@ -111,11 +110,6 @@ where
         Some(config) => ask(config).boxed(),
         None => async { Err("the configuration cannot be used".to_owned()) }.boxed(),
     }
-}
-
-async fn blocking(look: fn() -> Content) -> Content {
-    let looked = spawn_blocking(look).await;
-    looked.unwrap_or_else(|error| Err(error.to_string()))
 }
 
 async fn looks(config: Config) -> Content {

@@ -9,17 +9,17 @@ mod limits;
 mod store;
 mod xmpp;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures::FutureExt;
 use futures::future::{BoxFuture, join_all};
-use tokio::task::spawn_blocking;
-use tokio::time::timeout;
 
 use crate::config::Config;
 use crate::error::{Code, Report};
 
 use super::args::Doctor;
+use super::aside::within;
 use super::output::Output;
 use finding::{Finding, Verdict};
 
@@ -55,33 +55,30 @@ pub(super) async fn lines(config: &Config) -> Vec<String> {
 
 /// All looks at the same time; their findings in the order of what rests on what.
 async fn look(config: &Config) -> Vec<Finding> {
-    let looks = [
-        ("rights", aside(config, folders::look)),
-        ("disk", aside(config, disk::look)),
-        ("limits", aside(config, limits::look)),
-        ("store", store::look(config).boxed()),
-        ("xmpp", xmpp::look(config).boxed()),
-        ("runner", look_at_runner(config).boxed()),
-        ("daemon", daemon::look(config).boxed()),
+    let config = Arc::new(config.clone());
+    macro_rules! of {
+        ($config:ident => $look:expr) => {{
+            let $config = $config.clone();
+            async move { $look }.boxed()
+        }};
+    }
+    let looks: [(&str, BoxFuture<'static, Vec<Finding>>); 7] = [
+        ("rights", of!(config => folders::look(&config))),
+        ("disk", of!(config => disk::look(&config))),
+        ("limits", of!(config => limits::look(&config))),
+        ("store", of!(config => store::look(&config).await)),
+        ("xmpp", of!(config => xmpp::look(&config).await)),
+        ("runner", of!(config => look_at_runner(&config).await)),
+        ("daemon", of!(config => daemon::look(&config).await)),
     ];
     let looks = looks.map(|(subject, look)| async move {
-        timeout(LIMIT, look).await.unwrap_or_else(|_| {
+        within(LIMIT, look).await.unwrap_or_else(|| {
             let what = format!("no answer within {} s", LIMIT.as_secs());
             let remedy = "find out what it waits for; a file system that hangs looks like this";
             vec![Finding::error(subject, Code::CheckLate, what, remedy)]
         })
     });
     join_all(looks).await.into_iter().flatten().collect()
-}
-
-/// A file system may hang; the other looks do not wait for it.
-fn aside(config: &Config, look: fn(&Config) -> Vec<Finding>) -> BoxFuture<'static, Vec<Finding>> {
-    let config = config.clone();
-    async move {
-        let looked = spawn_blocking(move || look(&config)).await;
-        looked.unwrap_or_default()
-    }
-    .boxed()
 }
 
 async fn look_at_runner(config: &Config) -> Vec<Finding> {
