@@ -199,7 +199,7 @@ pub fn until_signalled() -> Result<CancellationToken, Report> {
     let shutdown = CancellationToken::new();
     for kind in [SignalKind::terminate(), SignalKind::interrupt()] {
         let mut signals = signal(kind).map_err(|error| {
-            Report::new(Code::SignalsUnavailable, "signals cannot be listened to").because(error)
+            Report::new(Code::SystemRefuses, "signals cannot be listened to").because(error)
         })?;
         let shutdown = shutdown.clone();
         tokio::spawn(async move {

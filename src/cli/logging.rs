@@ -43,9 +43,8 @@ pub(super) fn start(log: Log) -> Result<Logging, Report> {
         }
     };
     let started = registry().with(filter).with(lines).try_init();
-    started.map_err(|error| {
-        Report::new(Code::InternalLog, "logging cannot be started").because(error)
-    })?;
+    started
+        .map_err(|error| Report::new(Code::Internal, "logging cannot be started").because(error))?;
     Ok(Logging(handle))
 }
 
@@ -54,4 +53,21 @@ fn targets(level: Level) -> Targets {
     let targets = Targets::new().with_default(level);
     let targets = targets.with_targets(TALKATIVE.map(|target| (target, cap)));
     targets.with_target("refinery_core", level.min(Level::WARN))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_done_twice_is_a_bug_of_ours() {
+        let log = Log {
+            level: Level::ERROR,
+            format: LogFormat::Text,
+        };
+        // Another test of this process may have been first.
+        let _ = start(log);
+        let again = start(log).map(drop).unwrap_err();
+        assert_eq!(again.code, Code::Internal);
+    }
 }

@@ -51,7 +51,7 @@ impl Output {
     /// Writes a value as JSON, on a line of its own.
     pub(super) fn json(&mut self, value: &impl Serialize) -> Result<(), Report> {
         let json = serde_json::to_string(value).map_err(|error| {
-            Report::new(Code::InternalJson, "a result cannot be written as JSON").because(error)
+            Report::new(Code::Internal, "a result cannot be written as JSON").because(error)
         })?;
         self.line(json)
     }

@@ -78,8 +78,10 @@ impl<Asked: ?Sized> Store<Asked> {
     fn unanswered(&self, error: &BufferError) -> Report {
         let code = match error {
             BufferError::Unreachable(_) => Code::StoreMute,
-            BufferError::Conflict(_) | BufferError::Stale => Code::StoreConflict,
-            BufferError::Full(_) | BufferError::Corrupt(_) => Code::StoreTrouble,
+            BufferError::Conflict(_)
+            | BufferError::Stale
+            | BufferError::Full(_)
+            | BufferError::Corrupt(_) => Code::StoreTrouble,
         };
         Report::new(code, format!("{}: no answer", self.url)).because(error)
     }
@@ -96,7 +98,7 @@ impl<Asked: ?Sized> Store<Asked> {
             }
             Lookup::Unreachable => {
                 let what = format!("{url}: the row of record {record} cannot be read");
-                let report = Report::new(Code::RowUnreadable, what);
+                let report = Report::new(Code::StoreTrouble, what);
                 Err(report.hint("look at it with the store's own client"))
             }
         }

@@ -90,7 +90,12 @@ fn check_supervisors(config: &Config) -> Result<(), Fault> {
             );
         }
         if let Err(error) = supervisor.owner() {
-            return fault(key("owner"), error.to_string(), "for instance \"prodsys\"");
+            return Err(Fault {
+                code: Code::OwnerInvalid,
+                key: key("owner"),
+                what: error.to_string(),
+                hint: Some("for instance \"prodsys\"".to_owned()),
+            });
         }
     }
     Ok(())

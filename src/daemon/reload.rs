@@ -57,7 +57,7 @@ impl Reload {
     /// On SIGHUP. `loaded`: what the daemon starts with.
     pub fn on_hangup(loaded: Loaded, load: Load, set_level: SetLevel) -> Result<Self, Report> {
         let hangups = signal(SignalKind::hangup()).map_err(|error| {
-            Report::new(Code::SignalsUnavailable, "signals cannot be listened to").because(error)
+            Report::new(Code::SystemRefuses, "signals cannot be listened to").because(error)
         })?;
         Ok(Self {
             hangups,

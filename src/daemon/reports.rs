@@ -54,7 +54,7 @@ pub(super) fn door_report(config: &Config, error: &DoorError) -> Report {
         DoorError::Refused(_) => Code::DoorRefused,
         DoorError::WrongResource { .. } => Code::WrongResource,
         DoorError::Conflict => Code::ResourceTaken,
-        DoorError::Broken => Code::DoorBroken,
+        DoorError::Broken => Code::PartBroken,
     };
     Report::new(code, format!("{}: no XMPP session", config.xmpp.jid)).because(error)
 }

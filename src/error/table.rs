@@ -38,10 +38,8 @@ macro_rules! errors {
 // 1xx the program, 2xx configuration, 3xx store, 4xx XMPP, 5xx running jobs, 6xx health, doctor and
 // capture, 7xx jobs, 8xx replay and demo, 9xx bugs.
 errors! {
-    SignalsUnavailable = 101, Failed: "signals cannot be listened to";
-        "The kernel gives no more signal handlers."; "Look at the system's log; start it again."
-    NoThreads = 102, Failed: "no threads to work with";
-        "The kernel lets this user have no more threads."; "Raise the limit of processes (ulimit -u, TasksMax=)."
+    SystemRefuses = 102, Failed: "the system gives too little to work with";
+        "The kernel lets this user have no more threads, open files or signal handlers."; "Raise its limits (ulimit -u and -n; TasksMax=, LimitNOFILE=)."
     OutputUnwritable = 103, Failed: "standard output cannot be written";
         "Where the output goes takes no more."; "Make room there, or write it elsewhere."
     NotConfirmed = 104, Usage: "nobody was asked";
@@ -98,10 +96,8 @@ errors! {
         "What buffer.url names is no store, or cannot be made one."; "Check buffer.url and the rights of its folder."
     StoreMute = 308, Unreachable: "the store does not answer";
         "It was there and gave no answer in time."; "Try again; look at the server's load and log."
-    StoreConflict = 309, Conflict: "the store holds something else";
-        "Somebody changed it meanwhile."; "Look again, and repeat what is still wanted."
     StoreTrouble = 310, Failed: "the store cannot do it";
-        "It is full, or a row of it cannot be read."; "Make room; look at the row with the store's own client."
+        "It is full or damaged, or somebody changed it meanwhile."; "Make room; look at it with the store's own client; try again."
 
     LoginFailed = 401, Unreachable: "no log-in to the XMPP server";
         "The server is away, not trusted, or refuses the account."; "`gristmill doctor` tells which; check xmpp.jid and its password."
@@ -160,8 +156,6 @@ errors! {
 
     NoSuchRecord = 701, NotFound: "there is no such record";
         "The store was asked and has none of that ID."; "`gristmill job list` shows what there is."
-    RowUnreadable = 702, Failed: "a record's row cannot be read";
-        "It is damaged, or of another version."; "Look at it with the store's own client."
     SomeAbsent = 703, NotFound: "some records are not there";
         "The others were dealt with as the lines say."; "`gristmill job list` shows what there is."
     SomeDeclined = 704, Conflict: "some records are not in a state for it";
@@ -186,12 +180,8 @@ errors! {
         "There is more than one supervisor."; "Say --owner."
     NotExecuteJobs = 714, Failed: "the document is no executeJobs";
         "Only jobs can be submitted."; "`gristmill replay` sends any document."
-    DocumentUnreadable = 715, Failed: "the document cannot be read";
-        "It is no document of the protocol."; "Correct it as the message says."
     SubmitUnanswered = 716, Unreachable: "the store could not take the jobs";
         "It is away or busy; as far as is known nothing was stored."; "Send it again, that is harmless."
-    SubmitStale = 717, Conflict: "the jobs are out of date";
-        "They were refused before, and may be another's by now."; "Hand them in under a new attempt."
     SubmitRefused = 718, Failed: "the document was refused";
         "It breaks a rule of the protocol."; "Correct it as the message says."
     SomeConflict = 719, Conflict: "other jobs are there under these names";
@@ -219,23 +209,12 @@ errors! {
         "The folders hold no file that ends in .xml."; "Name files or folders with documents."
     FileUnreadable = 810, NotFound: "a file cannot be read";
         "It is not there, or closed to this user."; "Check its name and rights."
-    DemoLate = 811, Failed: "the demo took too long";
-        "Jobs did not end in time."; "Try it with fewer jobs, on a quieter machine."
-    DemoRefused = 812, Failed: "the demo's executor refused";
-        "It answered with an error."; "Report it, with --verbose."
-    DemoSurprised = 813, Failed: "the demo met an unexpected answer";
-        "It accepts each job once, and each must end well."; "Report it, with --verbose."
+    DemoSurprised = 813, Failed: "the demo did not go as it must";
+        "An answer was an error, or late, or not what each job must come to."; "Try it on a quieter machine, where TMPDIR may hold programs; then report it, with --verbose."
     DemoBroken = 814, Failed: "the demo cannot go on";
         "This machine lacks something that it needs."; "Look at the cause."
 
-    InternalJson = 901, Bug: "a result cannot be written as JSON"; "This is a bug."; "Report it."
-    InternalLog = 902, Bug: "logging cannot be started"; "This is a bug."; "Report it."
-    ConductorBroken = 903, Bug: "jobs are run no more";
-        "A part of the daemon broke down; systemd starts it again."; "Report it, with the log."
-    DoorBroken = 904, Bug: "a queue of requests broke down";
-        "A part of the daemon broke down; systemd starts it again."; "Report it, with the log."
-    InternalAnswer = 905, Bug: "a call was answered wrongly"; "This is a bug."; "Report it, with the document."
-    InternalDemo = 906, Bug: "the demo itself is wrong"; "This is a bug."; "Report it."
-    InternalName = 907, Bug: "a name of our own is invalid"; "This is a bug."; "Report it."
-    InternalTask = 908, Bug: "a task of our own broke down"; "This is a bug."; "Report it."
+    Internal = 901, Bug: "a bug of ours"; "Something met what cannot be."; "Report it, with what was asked."
+    PartBroken = 903, Bug: "a part of the daemon broke down";
+        "It ends, and systemd starts it again."; "Report it, with the log."
 }

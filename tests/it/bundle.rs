@@ -9,10 +9,12 @@ use std::process::{Command, Output};
 use std::time::{Duration, Instant};
 
 use flate2::read::GzDecoder;
+use gristmill::error::Code;
 use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::rig::documents::document;
+use crate::rig::failure::fails;
 use crate::rig::folder;
 use crate::rig::gristmill::{ACCOUNTS, EXECUTOR, EXECUTOR_JID, Gristmill, SUPERVISOR, secret};
 use crate::rig::mariadb::{self, MariaDb};
@@ -358,12 +360,10 @@ fn no_file_is_written_over() {
     let file = daemon.folder().join("there");
     secret(&file, "mine");
     let asked = daemon.ask(&["debug", "bundle", "--output", file.to_str().unwrap()]);
-    let said = String::from_utf8(asked.stderr).unwrap();
-    assert!(said.starts_with("error[GM0109]"), "{said}");
-    assert_eq!(asked.status.code(), Some(6));
+    fails(&asked, Code::FileExists);
     assert_eq!(fs::read_to_string(&file).unwrap(), "mine");
     let asked = daemon.ask(&["debug", "bundle", "--output", "/nonexistent/x.tar.gz"]);
-    assert_eq!(asked.status.code(), Some(1));
+    fails(&asked, Code::FileUnwritable);
 
     let bundle = Bundle::make(&daemon, &["--output", "x.tar.gz"], "", &[]);
     let left = fs::read_dir(bundle.folder.path()).unwrap();

@@ -5,7 +5,10 @@ use std::path::Path;
 use std::process::Stdio;
 
 use assert_cmd::Command;
+use gristmill::error::Code;
 use tempfile::TempDir;
+
+use crate::rig::failure::fails;
 
 const EXECUTE: &str = r#"<executeJobs id="s-1">
   <job jobID="5173021"><transformation><transPath>run</transPath></transformation><jobPars>a</jobPars></job>
@@ -28,10 +31,11 @@ fn stdout(command: &mut Command) -> String {
     String::from_utf8(output.stdout).unwrap()
 }
 
-fn stderr_of_failure(command: &mut Command, code: i32) -> String {
-    let output = command.assert().code(code).get_output().clone();
+#[track_caller]
+fn stderr_of_failure(command: &mut Command, code: Code) -> String {
+    let output = command.output().unwrap();
     assert!(output.stdout.is_empty(), "data that is none");
-    String::from_utf8(output.stderr).unwrap()
+    fails(&output, code)
 }
 
 /// A folder with a configuration over an SQLite file in it.
@@ -72,11 +76,11 @@ fn usage_errors_are_exit_code_2() {
 
 #[test]
 fn a_missing_configuration_says_where_it_was_looked_for() {
-    let said = stderr_of_failure(gristmill().args(["job", "list"]), 3);
+    let said = stderr_of_failure(gristmill().args(["job", "list"]), Code::MissingKey);
     assert!(said.contains("/etc/gristmill/gristmill.toml"), "{said}");
     let said = stderr_of_failure(
         gristmill().args(["config", "check", "--config", "/no/file"]),
-        3,
+        Code::ConfigUnreadable,
     );
     assert!(said.contains("/no/file"), "{said}");
 }
@@ -84,7 +88,7 @@ fn a_missing_configuration_says_where_it_was_looked_for() {
 #[test]
 fn the_password_is_part_of_the_check() {
     let site = site();
-    let said = stderr_of_failure(&mut at(&site, &["config", "check"]), 3);
+    let said = stderr_of_failure(&mut at(&site, &["config", "check"]), Code::SecretMissing);
     assert!(said.contains("xmpp.password_file"), "{said}");
     let password = site.path().join("password");
     fs::write(&password, "secret").unwrap();
@@ -186,15 +190,17 @@ fn jobs_are_replayed_listed_and_shown() {
     let events = stdout(&mut at(&site, &["job", "events", "1", "--json"]));
     let event: serde_json::Value = serde_json::from_str(&events).unwrap();
     assert_eq!(event["code"], "accepted");
-    stderr_of_failure(&mut at(&site, &["job", "events", "2"]), 5);
-    stderr_of_failure(&mut at(&site, &["job", "show", "2"]), 5);
-    stderr_of_failure(&mut at(&site, &["job", "list", "--state", "flying"]), 2);
+    stderr_of_failure(&mut at(&site, &["job", "events", "2"]), Code::NoSuchRecord);
+    stderr_of_failure(&mut at(&site, &["job", "show", "2"]), Code::NoSuchRecord);
+    at(&site, &["job", "list", "--state", "flying"])
+        .assert()
+        .code(2);
 }
 
 #[test]
 fn a_store_that_is_not_there_is_exit_code_4() {
     let site = site();
-    let said = stderr_of_failure(&mut at(&site, &["job", "list"]), 4);
+    let said = stderr_of_failure(&mut at(&site, &["job", "list"]), Code::StoreUnreachable);
     assert!(said.contains("buffer.db"), "{said}");
 }
 
@@ -218,9 +224,9 @@ fn expectations_are_held_against_replies() {
         command.args(["replay", "--expect"]).arg(folder.path());
         command
     };
-    stderr_of_failure(&mut replay(), 5);
+    stderr_of_failure(&mut replay(), Code::NoDocument);
     write(folder.path(), "a.xml", EXECUTE);
-    replay().assert().code(1);
+    fails(&replay().output().unwrap(), Code::NothingCompared);
     write(
         folder.path(),
         "a.reply.xml",
@@ -241,7 +247,7 @@ fn expectations_are_held_against_replies() {
         "a.reply.xml",
         &EXECUTED.replace("REASON", "something else"),
     );
-    replay().assert().code(1);
+    fails(&replay().output().unwrap(), Code::RepliesDiffer);
 }
 
 #[test]
@@ -253,4 +259,26 @@ fn documents_can_come_from_standard_input() {
     let reply: serde_json::Value = serde_json::from_str(&stdout(wanted)).unwrap();
     let reply = reply["reply"].as_str().unwrap();
     assert!(reply.contains("<numJobs>1000</numJobs>") && reply.contains(r#"inReplyTo="7""#));
+}
+
+#[test]
+fn what_cannot_be_replayed_says_why() {
+    let failure = |words: &[&str], code| {
+        let mut command = gristmill();
+        fails(
+            &command.args(["replay"]).args(words).output().unwrap(),
+            code,
+        )
+    };
+    let mut command = gristmill();
+    let command = command.env("TMPDIR", "/nonexistent").args(["replay", "-"]);
+    stderr_of_failure(command, Code::NoTemporaryRoom);
+    let long = format!("{}@{}", "x".repeat(200), "y".repeat(60));
+    failure(&["-", "--as", &long], Code::SenderInvalid);
+    failure(&["/no/such/file.xml"], Code::FileUnreadable);
+
+    let site = site();
+    let config = site.path().join("gristmill.toml");
+    let xmpp = ["-", "--via", "xmpp", "--config", config.to_str().unwrap()];
+    failure(&xmpp, Code::AccountMissing);
 }

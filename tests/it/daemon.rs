@@ -6,8 +6,11 @@ use std::path::Path;
 use std::time::Duration;
 
 use assert_cmd::Command;
+use gristmill::error::Code;
 use rusqlite::Connection;
 use tempfile::TempDir;
+
+use crate::rig::failure::fails;
 
 /// How long `serve` may take to find out that it cannot go on.
 const LIMIT: Duration = Duration::from_secs(20);
@@ -50,11 +53,11 @@ fn gristmill(site: &TempDir, arguments: &[&str]) -> Command {
     command
 }
 
-/// Waits for `serve` to end with this code; what it said.
-fn serve_ends(site: &TempDir, flags: &[&str], code: i32) -> String {
+/// Waits for `serve` to end with this error; what it said.
+#[track_caller]
+fn serve_ends(site: &TempDir, flags: &[&str], code: Code) -> String {
     let mut command = gristmill(site, &["serve"]);
-    let ended = command.args(flags).assert().code(code);
-    String::from_utf8(ended.get_output().stderr.clone()).unwrap()
+    fails(&command.args(flags).output().unwrap(), code)
 }
 
 fn store_a_job(site: &TempDir) {
@@ -69,7 +72,7 @@ fn jobs_of_an_owner_that_nobody_has_are_not_left_alone() {
     let site = site("prodsys");
     store_a_job(&site);
     let renamed = r#"supervisor=[{ jid = "supervisor@localhost", owner = "other" }]"#;
-    let said = serve_ends(&site, &["--set", renamed], 3);
+    let said = serve_ends(&site, &["--set", renamed], Code::Orphans);
     assert!(
         said.contains("prodsys (1 jobs)") && said.contains("allow_orphans"),
         "{said}"
@@ -86,7 +89,7 @@ fn a_store_of_a_newer_program_is_refused() {
         .unwrap()
         .execute(history, [])
         .unwrap();
-    let said = serve_ends(&site, &[], 1);
+    let said = serve_ends(&site, &[], Code::SchemaTooNew);
     assert!(
         said.contains("version 99") && said.contains("newer gristmill"),
         "{said}"
@@ -95,7 +98,7 @@ fn a_store_of_a_newer_program_is_refused() {
 
 #[test]
 fn a_store_is_not_migrated_against_the_operators_will() {
-    let said = serve_ends(&site("prodsys"), &["--no-migrate"], 1);
+    let said = serve_ends(&site("prodsys"), &["--no-migrate"], Code::SchemaTooOld);
     assert!(said.contains("gristmill migrate"), "{said}");
 }
 
@@ -108,14 +111,14 @@ fn a_store_has_one_daemon() {
         .open(site.path().join("buffer.db.lock"))
         .unwrap();
     lock.lock().unwrap();
-    let said = serve_ends(&site, &[], 6);
+    let said = serve_ends(&site, &[], Code::StoreInUse);
     assert!(said.contains("in use by another gristmill"), "{said}");
 }
 
 #[test]
 fn a_wrong_configuration_is_said_before_anything_is_begun() {
     let site = site("prodsys");
-    let said = serve_ends(&site, &["--set", "bridge.queue=0"], 3);
+    let said = serve_ends(&site, &["--set", "bridge.queue=0"], Code::Contradiction);
     assert!(said.contains("bridge.queue"), "{said}");
     assert!(!store(site.path()).exists());
 }

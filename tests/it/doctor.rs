@@ -1,13 +1,18 @@
 //! What the doctor says of real servers that are well, ill, or away.
 
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt;
 use std::process::{Command, Output};
+use std::time::Instant;
 
+use gristmill::error::Code;
 use serde_json::Value;
 
 use crate::rig::folder;
 use crate::rig::gristmill::{ACCOUNTS, EXECUTOR_JID, Gristmill, SUPERVISOR, secret};
 use crate::rig::mariadb::MariaDb;
 use crate::rig::pki::{Authority, Identity};
+use crate::rig::process::PATIENCE;
 use crate::rig::prosody::{Prosody, Setup};
 use crate::rig::slixmpp::Supervisor;
 
@@ -16,6 +21,7 @@ use crate::rig::slixmpp::Supervisor;
 struct Line {
     check: String,
     verdict: String,
+    code: Option<String>,
     what: String,
     remedy: Option<String>,
 }
@@ -31,6 +37,7 @@ fn doctor(daemon: &Gristmill, flags: &[&str]) -> (i32, Vec<Line>) {
         Line {
             check: text("check").unwrap(),
             verdict: text("verdict").unwrap(),
+            code: text("code"),
             what: text("what").unwrap(),
             remedy: text("remedy"),
         }
@@ -40,12 +47,25 @@ fn doctor(daemon: &Gristmill, flags: &[&str]) -> (i32, Vec<Line>) {
 
 /// The one line about something that is not well, with a remedy.
 #[track_caller]
-fn ill<'a>(lines: &'a [Line], check: &str, verdict: &str) -> &'a str {
+fn ill<'a>(lines: &'a [Line], check: &str, verdict: &str) -> &'a Line {
     let found: Vec<_> = lines.iter().filter(|line| line.check == check).collect();
     let ill = found.iter().find(|line| line.verdict != "ok");
     let ill = ill.unwrap_or_else(|| panic!("{check} is well: {lines:?}"));
     assert_eq!(ill.verdict, verdict, "{ill:?}");
     assert!(ill.remedy.is_some(), "{ill:?}");
+    ill
+}
+
+#[track_caller]
+fn warning<'a>(lines: &'a [Line], check: &str) -> &'a str {
+    &ill(lines, check, "warning").what
+}
+
+/// The same, with an error.
+#[track_caller]
+fn error<'a>(lines: &'a [Line], check: &str, code: Code) -> &'a str {
+    let ill = ill(lines, check, "error");
+    assert_eq!(ill.code, Some(code.to_string()), "{ill:?}");
     &ill.what
 }
 
@@ -60,7 +80,7 @@ fn well(lines: &[Line], checks: &[&str]) {
 
 #[test]
 fn a_running_daemon_is_well_and_is_not_disturbed() {
-    let (server, store) = (Prosody::start_fast(ACCOUNTS), MariaDb::start());
+    let (mut server, store) = (Prosody::start_fast(ACCOUNTS), MariaDb::start());
     store.create_database("mill");
     let mut daemon = Gristmill::on_mariadb(&server, &store.url("mill"), &[]);
     let mut supervisor = Supervisor::login(&server, SUPERVISOR, EXECUTOR_JID);
@@ -87,6 +107,17 @@ fn a_running_daemon_is_well_and_is_not_disturbed() {
     assert_eq!(said.lines().count(), lines.len(), "{said}");
     supervisor.wait_until_served();
     assert!(!daemon.log().contains("another client"), "{}", daemon.log());
+    server.stop();
+    let deadline = Instant::now() + PATIENCE;
+    let lines = loop {
+        let (_, lines) = doctor(&daemon, &[]);
+        let is_told = |line: &Line| line.check == "daemon" && line.verdict == "error";
+        if lines.iter().any(is_told) {
+            break lines;
+        }
+        assert!(Instant::now() < deadline, "it is well: {lines:?}");
+    };
+    assert!(error(&lines, "daemon", Code::DaemonNotReady).contains("XMPP offline"));
     daemon.stop();
 }
 
@@ -102,11 +133,11 @@ fn certificates_are_looked_at() {
         doctor(&Gristmill::prepared(&server), &[])
     };
     let (code, lines) = of(Identity::EndsSoon);
-    let said = ill(&lines, "certificate", "warning");
+    let said = warning(&lines, "certificate");
     assert!(said.contains("9 day(s) left"), "{said}");
     assert_eq!(code, 0, "a warning is no failure");
     let (code, lines) = of(Identity::Expired);
-    assert!(ill(&lines, "certificate", "error").contains("expired"));
+    assert!(error(&lines, "certificate", Code::CertificateRefused).contains("expired"));
     assert_eq!(code, 4);
 }
 
@@ -120,7 +151,7 @@ fn a_wrong_authority_or_password_is_found() {
         &daemon,
         &[&format!("xmpp.ca_file={}", other.file.display())],
     );
-    ill(&lines, "certificate", "error");
+    error(&lines, "certificate", Code::CertificateRefused);
     assert_eq!(code, 4);
 
     let password = elsewhere.path().join("password");
@@ -130,7 +161,7 @@ fn a_wrong_authority_or_password_is_found() {
         &[&format!("xmpp.password_file={}", password.display())],
     );
     well(&lines, &["XMPP server", "certificate"]);
-    ill(&lines, "log-in", "error");
+    error(&lines, "log-in", Code::LoginFailed);
     assert_eq!(code, 4);
 }
 
@@ -140,19 +171,19 @@ fn servers_that_are_away_are_told_apart() {
     store.create_database("mill");
     let daemon = Gristmill::prepared_on_mariadb(&server, &store.url("mill"));
     let (code, lines) = doctor(&daemon, &[]);
-    assert!(ill(&lines, "schema", "warning").contains("not there yet"));
+    assert!(warning(&lines, "schema").contains("not there yet"));
     assert_eq!(code, 0);
 
     store.stop();
     let (code, lines) = doctor(&daemon, &[]);
-    ill(&lines, "store", "error");
+    error(&lines, "store", Code::StoreUnreachable);
     well(&lines, &["log-in"]);
     assert_eq!(code, 4);
 
     store.start_again();
     server.stop();
     let (code, lines) = doctor(&daemon, &[]);
-    ill(&lines, "XMPP server", "error");
+    error(&lines, "XMPP server", Code::ServerUnreachable);
     well(&lines, &["store"]);
     assert_eq!(code, 4);
 }
@@ -162,7 +193,7 @@ fn folders_and_runner_are_looked_at() {
     let server = Prosody::start(ACCOUNTS);
     let daemon = Gristmill::prepared(&server);
     let (code, lines) = doctor(&daemon, &["conductor.enabled=true"]);
-    assert!(ill(&lines, "runner", "error").contains("transformations"));
+    assert!(error(&lines, "runner", Code::ProgramsMissing).contains("transformations"));
     assert_eq!(code, 3);
 
     daemon.script("run", "exit 0");
@@ -170,18 +201,24 @@ fn folders_and_runner_are_looked_at() {
     well(&lines, &["runner", "rights"]);
     assert_eq!(code, 0, "{lines:?}");
 
+    let programs = daemon.folder().join("transformations");
+    fs::set_permissions(&programs, Permissions::from_mode(0o777)).unwrap();
+    let (_, lines) = doctor(&daemon, &["conductor.enabled=true"]);
+    assert!(error(&lines, "rights", Code::ProgramsOpen).contains("everybody"));
+    fs::set_permissions(&programs, Permissions::from_mode(0o755)).unwrap();
+
     let flags = ["conductor.enabled=true", "runner.in_process=false"];
     let (code, lines) = doctor(&daemon, &flags);
-    assert!(ill(&lines, "runner", "error").contains("runner.sock"));
+    assert!(error(&lines, "runner", Code::RunnerAway).contains("runner.sock"));
     assert_eq!(code, 4);
 
     let (code, lines) = doctor(&daemon, &["buffer.url=sqlite:/nonexistent/buffer.db"]);
-    assert!(ill(&lines, "rights", "error").contains("/nonexistent"));
-    ill(&lines, "store", "error");
+    assert!(error(&lines, "rights", Code::FolderUnwritable).contains("/nonexistent"));
+    error(&lines, "store", Code::StoreInvalid);
     assert_eq!(code, 3);
 
     let (code, lines) = doctor(&daemon, &["bridge.queue=0"]);
-    assert!(ill(&lines, "configuration", "error").contains("bridge.queue"));
+    assert!(error(&lines, "configuration", Code::Contradiction).contains("bridge.queue"));
     assert_eq!((code, lines.len()), (3, 1));
 }
 
@@ -212,6 +249,28 @@ fn a_disk_without_room_is_found() {
     let disk = SmallDisk::new();
     let flag = format!("buffer.url=sqlite:{}/buffer.db", disk.0.path().display());
     let (code, lines) = doctor(&daemon, &[&flag]);
-    assert!(ill(&lines, "disk", "error").contains("8.0 MiB"));
+    assert!(error(&lines, "disk", Code::DiskFull).contains("8.0 MiB"));
     assert_eq!(code, 1);
+}
+
+/// A pipe that nobody writes into looks like a file system that hangs.
+#[test]
+fn a_look_that_waits_for_ever_is_given_up() {
+    let server = Prosody::start(ACCOUNTS);
+    let daemon = Gristmill::prepared(&server);
+    let pipe = daemon.folder().join("pipe");
+    let made = Command::new("mkfifo")
+        .args(["--mode", "600"])
+        .arg(&pipe)
+        .status();
+    assert!(made.unwrap().success());
+    let (code, lines) = doctor(
+        &daemon,
+        &[&format!("xmpp.password_file={}", pipe.display())],
+    );
+    for check in ["rights", "xmpp"] {
+        assert!(error(&lines, check, Code::CheckLate).contains("no answer"));
+    }
+    well(&lines, &["daemon", "limits"]);
+    assert_eq!(code, 4);
 }

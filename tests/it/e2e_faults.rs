@@ -3,9 +3,12 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
+use gristmill::error::Code;
+
 use crate::rig::XmppServer;
 use crate::rig::documents::{execute_jobs, get_executor_data};
 use crate::rig::ejabberd::Ejabberd;
+use crate::rig::failure::assert_says;
 use crate::rig::gristmill::{ACCOUNTS, EXECUTOR_JID, Gristmill, SUPERVISOR};
 use crate::rig::mariadb::MariaDb;
 use crate::rig::prosody::Prosody;
@@ -256,7 +259,8 @@ fn two_daemons_with_one_jid(server: &dyn XmppServer) {
             break (&second, status, &first);
         }
     };
-    assert!(status.code().is_some_and(|code| code != 0), "{status}");
+    assert_eq!(status.code(), Some(6));
+    assert_says(&gone.log(), Code::ResourceTaken);
     assert!(gone.log().contains("conflict"), "{}", gone.log());
     assert!(stays.log().contains("conflict"), "{}", stays.log());
     supervisor.wait_until_served();

@@ -6,11 +6,13 @@ use std::process::{Command, Output};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
+use gristmill::error::Code;
 use gristmill::runner::remote::{ConnectError, Settings, probe};
 use gristmill::runner::socket::Users;
 use rand::RngExt;
 
 use crate::e2e_jobs::{Scene, assert_each_ran_once, count_runs};
+use crate::rig::failure::fails;
 use crate::rig::gristmill::{ACCOUNTS, Gristmill};
 use crate::rig::mariadb::MariaDb;
 use crate::rig::process::command_as;
@@ -60,9 +62,9 @@ fn run(daemon: &Gristmill, words: &[&str], flags: &[&str]) -> Output {
     command.output().unwrap()
 }
 
-fn assert_fails(output: &Output, code: i32, words: &[&str]) {
-    let text = String::from_utf8_lossy(&output.stderr);
-    assert_eq!(output.status.code(), Some(code), "{text}");
+#[track_caller]
+fn assert_fails(output: &Output, code: Code, words: &[&str]) {
+    let text = fails(output, code);
     for word in words {
         assert!(text.contains(word), "{word} is not in {text}");
     }
@@ -163,7 +165,11 @@ fn while_the_runner_is_away_jobs_wait_and_what_runs_goes_on() {
     sleep(Duration::from_secs(2));
     assert_eq!(scene.status(), ["pending", "pending"]);
     let check = run(&daemon, &["config", "check", "--connect"], &RUNS_JOBS);
-    assert_fails(&check, 4, &["no runner", "next: start `gristmill runner`"]);
+    assert_fails(
+        &check,
+        Code::RunnerAway,
+        &["no runner", "next: start `gristmill runner`"],
+    );
 
     let mut runner = Runner::beside(&daemon, None, &[]);
     let check = run(&daemon, &["config", "check", "--connect"], &RUNS_JOBS);
@@ -172,6 +178,7 @@ fn while_the_runner_is_away_jobs_wait_and_what_runs_goes_on() {
         let log = daemon.job_log();
         log.contains("begin 0") && log.contains("ran 1")
     });
+    until("the store knows it", || scene.status()[0] == "running");
     runner.stop();
     scene.submit(&["well"]);
     sleep(Duration::from_secs(2));
@@ -250,15 +257,27 @@ fn two_runners_share_neither_folder_nor_socket() {
     let daemon = Gristmill::on_sqlite(&server, &flags(&[]));
     let _runner = Runner::beside(&daemon, None, &[]);
     let same_folder = run(&daemon, &["runner"], &[BESIDE]);
-    assert_fails(&same_folder, 6, &["uses this folder", "next: "]);
+    assert_fails(
+        &same_folder,
+        Code::WorkDirInUse,
+        &["uses this folder", "next: "],
+    );
     let other = format!(
         "runner.process.work_dir={}/other",
         daemon.folder().display()
     );
     let same_socket = run(&daemon, &["runner"], &[BESIDE, &other]);
-    assert_fails(&same_socket, 6, &["another runner listens there", "next: "]);
+    assert_fails(
+        &same_socket,
+        Code::SocketInUse,
+        &["another runner listens there", "next: "],
+    );
     let in_process = run(&daemon, &["runner"], &[]);
-    assert_fails(&in_process, 3, &["runner.in_process is true", "next: "]);
+    assert_fails(
+        &in_process,
+        Code::RunnerNotWanted,
+        &["runner.in_process is true", "next: "],
+    );
     let nobody = run(
         &daemon,
         &["runner"],
@@ -266,7 +285,7 @@ fn two_runners_share_neither_folder_nor_socket() {
     );
     assert_fails(
         &nobody,
-        3,
+        Code::UserUnknown,
         &["runner.allow_users", "no user \"no-such-user\""],
     );
 }

@@ -9,11 +9,13 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Instant;
 
 use assert_cmd::Command;
+use gristmill::error::Code;
 use rusqlite::Connection;
 use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::rig::documents::{bad_job, document, execute_jobs, num_jobs_wanted};
+use crate::rig::failure::fails;
 use crate::rig::gristmill::secret;
 use crate::rig::mariadb::{self, MariaDb};
 use crate::rig::process::is_root;
@@ -146,11 +148,15 @@ impl<'a> Site<'a> {
             .collect()
     }
 
-    /// What it says where it fails with this code, on both streams.
-    fn failure(&self, arguments: &[&str], code: i32) -> String {
-        let output = self.command(arguments).assert().code(code);
-        let output = output.get_output().clone();
-        String::from_utf8(output.stdout).unwrap() + &String::from_utf8(output.stderr).unwrap()
+    /// What makes no sense to the parser of arguments.
+    fn is_nonsense(&self, arguments: &[&str]) {
+        self.command(arguments).assert().code(2);
+    }
+
+    /// What it says, on both streams, where it fails with this error.
+    #[track_caller]
+    fn fails(&self, arguments: &[&str], code: Code) -> String {
+        fails(&self.command(arguments).output().unwrap(), code)
     }
 
     fn sql(&self, sql: &str) {
@@ -244,7 +250,10 @@ fn a_bad_job_is_refused_and_the_good_ones_are_stored(stores: &Stores) {
     let mixed = document("executeJobs", "a", &(bad_job("1") + &bad_job("2")));
     let mixed = mixed.replacen("<transPath>", "<transPath>run", 1);
     let file = site.file("mixed.xml", &mixed);
-    let said = site.failure(&["job", "submit", file.to_str().unwrap()], 1);
+    let said = site.fails(
+        &["job", "submit", file.to_str().unwrap()],
+        Code::SomeRefused,
+    );
     assert!(said.contains("1#1  stored  record 1\n"), "{said}");
     assert!(
         said.contains("2#1  refused: missing-field: transPath"),
@@ -252,21 +261,36 @@ fn a_bad_job_is_refused_and_the_good_ones_are_stored(stores: &Stores) {
     );
     let other = mixed.replace("<taskID>3002</taskID>", "<taskID>3003</taskID>");
     let file = site.file("other.xml", &other);
-    let said = site.failure(&["job", "submit", file.to_str().unwrap()], 6);
+    let said = site.fails(
+        &["job", "submit", file.to_str().unwrap()],
+        Code::SomeConflict,
+    );
     assert!(said.contains("1#1  conflict: "), "{said}");
 }
 
 fn what_cannot_be_submitted_says_why(stores: &Stores) {
     let site = Site::new(stores);
     let broken = site.file("broken.xml", "<executeJobs>\n<job jobID='1'>");
-    let said = site.failure(&["job", "submit", broken.to_str().unwrap()], 1);
+    let said = site.fails(
+        &["job", "submit", broken.to_str().unwrap()],
+        Code::SubmitRefused,
+    );
     assert!(said.contains("malformed: line 2"), "{said}");
     let question = site.file("question.xml", &num_jobs_wanted("a"));
-    let said = site.failure(&["job", "submit", question.to_str().unwrap()], 1);
+    let said = site.fails(
+        &["job", "submit", question.to_str().unwrap()],
+        Code::NotExecuteJobs,
+    );
     assert!(said.contains("not an executeJobs"), "{said}");
-    let said = site.failure(&["job", "submit", "-", "--owner", "nobody"], 2);
+    let said = site.fails(
+        &["job", "submit", "-", "--owner", "nobody"],
+        Code::OwnerUnknown,
+    );
     assert!(said.contains("one of: prodsys"), "{said}");
-    site.failure(&["job", "submit", "/no/such/file"], 5);
+    site.fails(&["job", "submit", "/no/such/file"], Code::FileUnreadable);
+    let two = "supervisor=[{ jid = 'a@grid.example' }, { jid = 'b@grid.example' }]";
+    let said = site.fails(&["job", "submit", "-", "--set", two], Code::OwnerUnsaid);
+    assert!(said.contains("--owner"), "{said}");
     assert!(site.states().is_empty());
 }
 
@@ -280,7 +304,7 @@ fn a_job_is_held_released_killed_and_run_again(stores: &Stores) {
         reason.contains("ada@") && reason.ends_with(": new disks"),
         "{reason}"
     );
-    let said = site.failure(&["job", "hold", "1"], 6);
+    let said = site.fails(&["job", "hold", "1"], Code::SomeDeclined);
     assert!(
         said.contains("1  declined: it is held; hold is for"),
         "{said}"
@@ -312,30 +336,33 @@ fn a_job_is_held_released_killed_and_run_again(stores: &Stores) {
 
 fn what_cannot_be_done_is_told_by_the_exit_code(stores: &Stores) {
     let site = Site::with_jobs(stores, 2);
-    let said = site.failure(&["job", "kill", "1", "99"], 5);
+    let said = site.fails(&["job", "kill", "1", "99"], Code::SomeAbsent);
     assert!(said.contains("1  cancelled\n99  not-found"), "{said}");
     assert_eq!(
         site.stdout(&["job", "kill", "1"]),
         "1  already-finished: it is cancelled\n"
     );
     site.sql("UPDATE jobs SET told = 1 WHERE id = 1");
-    let said = site.failure(&["job", "rerun", "1"], 6);
+    let said = site.fails(&["job", "rerun", "1"], Code::SomeDeclined);
     assert!(said.contains("--force"), "{said}");
     assert_eq!(site.stdout(&["job", "rerun", "1", "--force"]), "1  ready\n");
     site.sql("UPDATE jobs SET state = 'running', holder = 'mill', token = 1 WHERE id = 2");
     let said = site.stdout(&["job", "kill", "2"]);
     assert!(said.starts_with("2  kill-requested: "), "{said}");
-    site.failure(&["job", "trash", "2"], 6);
+    site.fails(&["job", "trash", "2"], Code::SomeDeclined);
     assert_eq!(
         site.stdout(&["job", "trash", "2", "--force"]),
         "2  trashed\n"
     );
+    site.sql("UPDATE jobs SET state = 'flying' WHERE id = 2");
+    site.fails(&["job", "release", "2"], Code::SomeUnreadable);
+    site.fails(&["job", "show", "2"], Code::StoreTrouble);
 }
 
 fn many_jobs_are_changed_only_when_it_is_meant(stores: &Stores) {
     let site = Site::with_jobs(stores, 4);
     site.sql("UPDATE jobs SET state = 'succeeded' WHERE id = 4");
-    let said = site.failure(&["job", "hold", "--owner", "prodsys"], 2);
+    let said = site.fails(&["job", "hold", "--owner", "prodsys"], Code::NotConfirmed);
     assert!(
         said.contains("hold 3 jobs (3 ready)?") && said.contains("--yes"),
         "{said}"
@@ -362,7 +389,7 @@ fn many_jobs_are_changed_only_when_it_is_meant(stores: &Stores) {
         &["job", "kill"][..],
         &["job", "kill", "1", "--owner", "prodsys"],
     ] {
-        site.failure(wrong, 2);
+        site.is_nonsense(wrong);
     }
 }
 
@@ -394,12 +421,12 @@ fn every_job_says_what_it_waits_for(stores: &Stores) {
         shown.starts_with("record 5 (job 5#1) is ready: "),
         "{shown}"
     );
-    site.failure(&["job", "why", "6"], 5);
+    site.fails(&["job", "why", "6"], Code::NoSuchRecord);
 }
 
 fn what_a_run_has_written_is_shown(stores: &Stores) {
     let site = Site::with_jobs(stores, 2);
-    let said = site.failure(&["job", "output", "1"], 5);
+    let said = site.fails(&["job", "output", "1"], Code::NeverStarted);
     assert!(
         said.contains("never started") && said.contains("job why 1"),
         "{said}"
@@ -420,8 +447,15 @@ fn what_a_run_has_written_is_shown(stores: &Stores) {
         "warning\n"
     );
     site.sql("UPDATE jobs SET state = 'running', token = 1, holder = 'mill-9' WHERE id = 2");
-    let said = site.failure(&["job", "output", "2"], 5);
+    let said = site.fails(&["job", "output", "2"], Code::NoRunFolder);
     assert!(said.contains("mill-9"), "{said}");
+    let log = folder.join("dc2.simul._1.log");
+    fs::remove_file(&log).unwrap();
+    site.fails(&["job", "output", "1"], Code::OutputGone);
+    fs::create_dir(log).unwrap();
+    site.fails(&["job", "output", "1"], Code::OutputUnreadable);
+    site.sql("UPDATE payloads SET xml = '<job' WHERE record_id = 1");
+    site.fails(&["job", "output", "1"], Code::JobUnreadable);
 }
 
 fn a_run_is_followed_to_its_end(stores: &Stores) {
@@ -508,9 +542,10 @@ fn what_ended_long_ago_is_purged_and_its_name_stays(stores: &Stores) {
     let file = site.folder.path().join("jobs.xml");
     let again = site.json(&["job", "submit", file.to_str().unwrap()]);
     assert!(again.iter().all(|receipt| receipt["result"] == "duplicate"));
-    let said = site.failure(&["job", "rerun", "1"], 6);
+    let said = site.fails(&["job", "rerun", "1"], Code::SomeDeclined);
     assert!(said.contains("purged"), "{said}");
     assert!(site.stdout(&["job", "show", "446"]).contains("<jobName>"));
+    site.fails(&["job", "output", "1"], Code::Purged);
     let keys = |arguments: &[&str]| {
         let command = [&["purge", "--older-than", "30d"], arguments].concat();
         let mut command = site.command(&[&command[..], &["--json"]].concat());
@@ -529,8 +564,8 @@ fn what_ended_long_ago_is_purged_and_its_name_stays(stores: &Stores) {
     let again = site.json(&["job", "submit", file.to_str().unwrap()]);
     let taken = again.iter().filter(|receipt| receipt["result"] == "stored");
     assert_eq!(taken.count(), 300);
-    site.failure(&["purge", "--older-than", "30d", "--state", "running"], 2);
-    site.failure(&["purge"], 2);
+    site.is_nonsense(&["purge", "--older-than", "30d", "--state", "running"]);
+    site.is_nonsense(&["purge"]);
 }
 
 fn without_a_store_nothing_is_done(stores: &Stores) {
@@ -545,7 +580,12 @@ fn without_a_store_nothing_is_done(stores: &Stores) {
         &["purge", "--older-than", "30d"],
     ];
     for command in commands {
-        let said = site.failure(command, 4);
+        // A file may come with a disk; a server that lets us in has no such database.
+        let code = match stores {
+            Stores::Sqlite => Code::StoreUnreachable,
+            Stores::MariaDb { .. } => Code::StoreRefused,
+        };
+        let said = site.fails(command, code);
         assert!(said.contains(&site.store.url()), "{said}");
     }
 }
@@ -581,4 +621,30 @@ fn who_may_not_write_can_ask_why() {
         assert!(said.contains("new disks"), "{question:?}: {said}");
     }
     fs::set_permissions(site.folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
+}
+
+/// Another process writes the store for longer than anybody waits.
+#[test]
+fn a_store_that_is_kept_busy_is_waited_for_and_then_not() {
+    let stores = Stores::Sqlite;
+    let site = Site::with_jobs(&stores, 1);
+    let file = site.file("more.xml", &execute_jobs("b", &["2"]));
+    let other = Connection::open(site.folder.path().join("buffer.db")).unwrap();
+    other.execute_batch("BEGIN IMMEDIATE").unwrap();
+    site.fails(
+        &["job", "submit", file.to_str().unwrap()],
+        Code::SubmitUnanswered,
+    );
+    site.fails(&["job", "hold", "1"], Code::StoreMute);
+    other.execute_batch("ROLLBACK").unwrap();
+    site.stdout(&["job", "hold", "1"]);
+}
+
+#[test]
+fn what_is_no_store_says_so() {
+    let stores = Stores::Sqlite;
+    let site = Site::with_jobs(&stores, 1);
+    let folder = site.folder.path().display();
+    let url = format!("buffer.url=sqlite:{folder}/gristmill.toml");
+    site.fails(&["job", "list", "--set", &url], Code::StoreInvalid);
 }

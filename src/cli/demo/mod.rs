@@ -177,12 +177,12 @@ impl Play<'_> {
             if there == records.len() {
                 return Ok(answers);
             }
-            let strange = |answer: &&StatusAnswer| {
-                !matches!(
-                    answer.status,
-                    Status::Pending | Status::Running | Status::Finished
-                )
+            // What has ended runs no more.
+            let comes_there = |reached: Status| match reached {
+                Status::Pending | Status::Running => true,
+                reached => reached == status,
             };
+            let strange = |answer: &&StatusAnswer| !comes_there(answer.status);
             if let Some(answer) = answers.iter().find(strange) {
                 return Err(unexpected(answer));
             }
@@ -192,7 +192,7 @@ impl Play<'_> {
                     records.len(),
                     status.name()
                 );
-                return Err(Report::new(Code::DemoLate, what));
+                return Err(Report::new(Code::DemoSurprised, what));
             }
             sleep(ASK_AGAIN).await;
         }
@@ -307,7 +307,7 @@ impl Play<'_> {
                 fault.code.name(),
                 fault.text
             );
-            Report::new(Code::DemoRefused, what)
+            Report::new(Code::DemoSurprised, what)
         })
     }
 }

@@ -91,7 +91,7 @@ impl Stage {
         let input = cast::write_input(self.folder.path())
             .map_err(|error| failed("no input").because(error))?;
         cast::jobs(jobs, &input).map_err(|error| {
-            Report::new(Code::InternalDemo, "the demo's jobs are invalid").because(error)
+            Report::new(Code::Internal, "the demo's jobs are invalid").because(error)
         })
     }
 
@@ -161,9 +161,7 @@ impl Stage {
         self.shutdown.cancel();
         let ended = self.daemon.await;
         self.server_shutdown.cancel();
-        ended.map_err(|error| {
-            Report::new(Code::InternalDemo, "the daemon panicked").because(error)
-        })?
+        ended.map_err(|error| Report::new(Code::Internal, "the daemon panicked").because(error))?
     }
 }
 

@@ -70,21 +70,17 @@ async fn submit(local: &Local, name: &str, document: &[u8]) -> Result<Vec<Receip
     match local.answer(request).await.content {
         Ok(Answer::Receipts(receipts)) => Ok(receipts),
         Ok(other) => Err(Report::new(
-            Code::InternalAnswer,
+            Code::Internal,
             format!("{name}: an executeJobs was answered {other:?}"),
         )),
         Err(fault) => Err(refused(&fault)),
     }
 }
 
+/// What cannot be read is answered with a fault.
 fn unreadable(name: &str, fault: Option<&Fault>) -> Report {
     fault.map_or_else(
-        || {
-            Report::new(
-                Code::DocumentUnreadable,
-                format!("{name}: it cannot be read"),
-            )
-        },
+        || Report::new(Code::Internal, format!("{name}: it cannot be read")),
         |fault| refused(name, fault),
     )
 }
@@ -92,8 +88,7 @@ fn unreadable(name: &str, fault: Option<&Fault>) -> Report {
 fn refused(name: &str, fault: &Fault) -> Report {
     let code = match fault.code {
         FaultCode::DatabaseUnavailable | FaultCode::Busy => Code::SubmitUnanswered,
-        FaultCode::Stale => Code::SubmitStale,
-        FaultCode::Internal => Code::InternalAnswer,
+        FaultCode::Internal => Code::Internal,
         _ => Code::SubmitRefused,
     };
     let what = format!("{name}: {}: {}", fault.code.name(), fault.text);

@@ -151,7 +151,7 @@ fn account(arguments: &Replay) -> Result<(FullJid, SecretString), Report> {
         Err(bare) => bare
             .with_resource_str("gristmill-replay")
             .map_err(|error| {
-                Report::new(Code::InternalName, "the resource is invalid").because(error)
+                Report::new(Code::Internal, "the resource is invalid").because(error)
             })?,
     };
     Ok((jid, config::secrets::read(password_file)?))

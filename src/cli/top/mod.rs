@@ -80,7 +80,7 @@ fn ends() -> Result<mpsc::Receiver<()>, Report> {
         SignalKind::hangup(),
     ] {
         let mut signals = signal(kind).map_err(|error| {
-            Report::new(Code::SignalsUnavailable, "signals cannot be listened to").because(error)
+            Report::new(Code::SystemRefuses, "signals cannot be listened to").because(error)
         })?;
         let sender = sender.clone();
         tokio::spawn(async move {
@@ -120,7 +120,7 @@ async fn show(mut screen: Screen, board: &mut Board, mut from: Sources) -> Resul
 
 fn looked_away(from: &str) -> Report {
     Report::new(
-        Code::InternalTask,
+        Code::Internal,
         format!("who looks at the {from} has broken down"),
     )
 }

@@ -6,6 +6,7 @@
 
 pub mod documents;
 pub mod ejabberd;
+pub mod failure;
 pub mod folder;
 pub mod gristmill;
 pub mod http;

@@ -2,9 +2,12 @@
 
 use std::time::{Duration, Instant};
 
+use gristmill::error::Code;
 use gristmill::xmpp::{DoorError, TimeLimits};
 
-use crate::rig::gristmill::EXECUTOR_JID;
+use crate::rig::failure::assert_says;
+use crate::rig::gristmill::{EXECUTOR_JID, Gristmill};
+use crate::rig::process::PATIENCE;
 
 use super::door::Door;
 use super::scripted::Scripted;
@@ -24,6 +27,24 @@ async fn another_resource_than_the_configured_one_is_fatal() {
         error.to_string().contains("executor@grid.test/elsewhere"),
         "{error}"
     );
+}
+
+/// The same, as the operator of the built program sees it.
+#[tokio::test]
+async fn a_daemon_that_is_bound_elsewhere_ends_and_says_why() {
+    let server = Scripted::start().await;
+    let mut daemon = Gristmill::on_sqlite(
+        &server,
+        &["xmpp.security=plaintext", "xmpp.allow_plain=true"],
+    );
+    let mut line = server.log_in().await;
+    line.bind("executor@grid.test/elsewhere").await;
+    line.expect("<enable").await;
+    line.say("<enabled xmlns='urn:xmpp:sm:3' id='1' resume='true'/>")
+        .await;
+    let status = daemon.wait(PATIENCE).expect("an end");
+    assert_eq!(status.code(), Some(3));
+    assert_says(&daemon.log(), Code::WrongResource);
 }
 
 #[tokio::test]

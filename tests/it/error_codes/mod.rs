@@ -1,4 +1,6 @@
-//! The one table of errors: each number is used, explained, and in the docs.
+//! The one table of errors: each number is used, provoked by a test, explained, and in the docs.
+
+mod provoked;
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -28,23 +30,50 @@ fn sources(folder: &Path, found: &mut Vec<PathBuf>) {
     }
 }
 
-#[test]
-fn every_code_is_of_some_error_and_no_two_share_a_number() {
-    let mut files = Vec::new();
-    sources(&root().join("src"), &mut files);
-    let text: String = files
-        .iter()
-        .map(|path| fs::read_to_string(path).unwrap())
-        .collect();
-    let is_used = |code: &&Code| {
+/// The codes that a text names.
+fn named(text: &str) -> BTreeSet<Code> {
+    let is_named = |code: &&Code| {
         let name = format!("Code::{code:?}");
         text.match_indices(&name).any(|(at, _)| {
             let after = text[at + name.len()..].chars().next();
             !after.is_some_and(char::is_alphanumeric)
         })
     };
-    let unused: Vec<_> = Code::ALL.iter().filter(|code| !is_used(code)).collect();
-    assert!(unused.is_empty(), "{unused:?}");
+    Code::ALL.iter().filter(is_named).copied().collect()
+}
+
+/// The program's text and that of its tests, which assert the codes by name (`rig::failure`).
+fn program_and_tests() -> (String, String) {
+    let (mut program, mut tests) = (String::new(), String::new());
+    let (mut ours, mut theirs) = (Vec::new(), Vec::new());
+    sources(&root().join("src"), &mut ours);
+    sources(&root().join("tests/it"), &mut theirs);
+    for path in ours {
+        let text = fs::read_to_string(&path).unwrap();
+        let beside = path.components().any(|part| part.as_os_str() == "tests");
+        let begin = text.find("#[cfg(test)]\nmod ").unwrap_or(text.len());
+        let (code, inside) = text.split_at(if beside { 0 } else { begin });
+        program += code;
+        tests += inside;
+    }
+    theirs.retain(|path| !path.ends_with("error_codes/mod.rs"));
+    for path in theirs {
+        tests += &fs::read_to_string(path).unwrap();
+    }
+    (program, tests)
+}
+
+#[test]
+fn every_code_is_of_some_error_and_of_some_test() {
+    let (program, tests) = program_and_tests();
+    let all: BTreeSet<_> = Code::ALL.iter().copied().collect();
+    let lacks = |text: &str| -> Vec<_> { all.difference(&named(text)).copied().collect() };
+    assert_eq!(lacks(&program), [], "no error has them");
+    assert_eq!(lacks(&tests), [], "no test provokes them");
+}
+
+#[test]
+fn no_two_codes_share_a_number() {
     let numbers: BTreeSet<_> = Code::ALL.iter().map(ToString::to_string).collect();
     assert_eq!(numbers.len(), Code::ALL.len());
     assert!(Code::ALL.is_sorted(), "in the order of their numbers");
