@@ -28,6 +28,7 @@ use gristmill::conductor::{self, Counters, Leases, Patience, Tools};
 use gristmill::daemon::SystemClock;
 use gristmill::job::policy::Backoff;
 use gristmill::job::{Limits, Owner};
+use gristmill::runner::cgroup::Wanted;
 use gristmill::runner::process::{self, KeepWork, ProcessRunner};
 use gristmill::vitals::Pulse;
 use gristmill::windmill;
@@ -166,6 +167,7 @@ fn open_runner(folder: &Path) -> ProcessRunner {
         timeout: PATIENCE,
         grace: Duration::from_secs(1),
         keep_work: KeepWork::Never,
+        cgroup: Wanted::Off,
         retry_exit_codes: vec![75],
         limits: process::Limits::default(),
     };

@@ -25,7 +25,7 @@ use layers::Layers;
 
 pub use keep_keys::KeepKeys;
 pub use layers::Source;
-pub use running::{Conductor, KeepWork, Limits, Process, Runner, RunnerKind};
+pub use running::{Cgroup, Conductor, KeepWork, Limits, Process, Runner, RunnerKind};
 pub use surroundings::{Supervision, logs_to_journal, supervision};
 pub(crate) use units::age;
 

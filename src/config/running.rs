@@ -1,6 +1,6 @@
 //! How jobs are run: `[conductor]`, `[runner]` and `[runner.process]`.
 
-use std::path::PathBuf;
+use std::path::{Component, Path, PathBuf};
 use std::time::Duration;
 
 use serde::Deserialize;
@@ -82,8 +82,32 @@ pub struct Process {
     pub keep_work: KeepWork,
     /// Exit codes after which another run may do better.
     pub retry_exit_codes: Vec<i32>,
+    /// Where runs get cgroups of their own.
+    pub cgroup: Cgroup,
     /// What a run may use.
     pub limits: Limits,
+}
+
+/// Where runs get cgroups of their own.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(from = "String")]
+pub enum Cgroup {
+    /// Below the runner's, if that was handed to it.
+    Auto,
+    /// Nowhere.
+    Off,
+    /// Below the one of this path in the tree of cgroups.
+    At(PathBuf),
+}
+
+impl From<String> for Cgroup {
+    fn from(text: String) -> Self {
+        match &*text {
+            "auto" => Self::Auto,
+            "off" => Self::Off,
+            _ => Self::At(text.into()),
+        }
+    }
 }
 
 /// `[runner.process.limits]`: what ends a run that uses more.
@@ -190,6 +214,14 @@ fn check_process(process: &Process) -> Result<(), Fault> {
             return fault(key, what, "begin it with /");
         }
     }
+    if let Cgroup::At(path) = &process.cgroup
+        && !is_in_tree(path)
+    {
+        let path = path.display().to_string();
+        let what = format!("{path:?} is not \"auto\", \"off\", or a path in the tree of cgroups");
+        let hint = "begin a path with /, as in the last line of /proc/self/cgroup";
+        return fault("runner.process.cgroup", what, hint);
+    }
     if process.limits.processes == 0 {
         let what = "a job is one process at least";
         return fault(
@@ -203,4 +235,11 @@ fn check_process(process: &Process) -> Result<(), Fault> {
         return fault("runner.process.retry_exit_codes", what, "take the 0 out");
     }
     Ok(())
+}
+
+/// Whether a path is below the root, and not the root.
+fn is_in_tree(path: &Path) -> bool {
+    let mut parts = path.components();
+    let below = |part| matches!(part, Component::Normal(_));
+    parts.next() == Some(Component::RootDir) && parts.clone().count() > 0 && parts.all(below)
 }

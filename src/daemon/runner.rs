@@ -9,6 +9,7 @@ use tokio_util::sync::CancellationToken;
 use super::{Manager, SystemClock};
 use crate::config::{self, Config};
 use crate::error::{Code, Report};
+use crate::runner::cgroup::Wanted;
 use crate::runner::process::{KeepWork, Limits, OpenError, ProcessRunner, Settings};
 use crate::runner::remote::{self, ConnectError};
 use crate::runner::socket::{self, PlaceError, Service, Users};
@@ -165,6 +166,11 @@ pub(super) fn open(process: &config::Process) -> Result<ProcessRunner, Report> {
         },
         retry_exit_codes: process.retry_exit_codes.clone(),
         limits: run_limits(&process.limits),
+        cgroup: match &process.cgroup {
+            config::Cgroup::Auto => Wanted::Own,
+            config::Cgroup::Off => Wanted::Off,
+            config::Cgroup::At(path) => Wanted::At(path.clone()),
+        },
     };
     ProcessRunner::open(settings, Arc::new(SystemClock)).map_err(|error| runner_report(&error))
 }

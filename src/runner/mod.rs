@@ -1,6 +1,7 @@
 //! Runners: each knows one way to run a job. All that is asked and answered is plain data, so that
 //! a runner can live in another process: behind a [`socket`], where a [`remote`] one reaches it.
 
+pub mod cgroup;
 pub mod process;
 pub mod remote;
 pub mod socket;

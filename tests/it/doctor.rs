@@ -274,3 +274,24 @@ fn a_look_that_waits_for_ever_is_given_up() {
     well(&lines, &["daemon", "limits"]);
     assert_eq!(code, 4);
 }
+
+/// The daemon knows its own cgroup; whoever asks has another one.
+#[test]
+fn what_holds_runs_is_told_as_the_runner_found_it() {
+    let server = Prosody::start(ACCOUNTS);
+    let nowhere = ["conductor.enabled=true", "runner.process.cgroup=/not/there"];
+    let mut daemon = Gristmill::on_sqlite(&server, &nowhere);
+    let start = Instant::now();
+    loop {
+        let (_, lines) = doctor(&daemon, &nowhere);
+        let polled = |line: &&Line| line.what.contains("runs have no cgroups");
+        if let Some(line) = lines.iter().find(polled) {
+            assert_eq!((&*line.check, &*line.verdict), ("limits", "warning"));
+            assert!(line.remedy.is_some(), "{line:?}");
+            break;
+        }
+        assert!(start.elapsed() < PATIENCE, "{lines:?}");
+    }
+    assert!(daemon.log().contains("runs have no cgroups"));
+    daemon.stop();
+}

@@ -14,6 +14,7 @@ mod bridge_running;
 mod buffer;
 mod bundle;
 mod capture;
+mod cgroup;
 mod cli;
 mod conductor;
 mod config;

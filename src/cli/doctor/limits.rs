@@ -3,7 +3,8 @@
 use bytesize::ByteSize;
 use nix::sys::resource::{Resource, getrlimit};
 
-use crate::config::Config;
+use crate::config::{Cgroup, Config};
+use crate::runner::process::Held;
 
 use super::finding::Finding;
 
@@ -22,7 +23,34 @@ pub(super) fn look(config: &Config) -> Vec<Finding> {
         0 => cores,
         slots => slots,
     };
-    vec![open_files(config, slots), machine(config, slots, cores)]
+    let mut findings = vec![open_files(config, slots), machine(config, slots, cores)];
+    findings.extend(held(config));
+    findings
+}
+
+/// What holds runs to their limits, as the runner knows: another process may have another cgroup.
+fn held(config: &Config) -> Option<Finding> {
+    if !config.conductor.enabled {
+        return None;
+    }
+    let process = &config.runner.process;
+    Some(match Held::look(&process.work_dir) {
+        Ok(Some(held @ Held::ByPolling(_))) if matches!(process.cgroup, Cgroup::At(_)) => {
+            let remedy = "start the unit whose cgroup runner.process.cgroup names, then restart \
+                          the runner; or set it to \"auto\"";
+            Finding::warning(SUBJECT, held.to_string(), remedy)
+        }
+        Ok(Some(held)) => Finding::ok(SUBJECT, held.to_string()),
+        Ok(None) => Finding::ok(
+            SUBJECT,
+            "whether runs have cgroups shows when a runner starts",
+        ),
+        Err(error) => {
+            let folder = process.work_dir.display();
+            let what = format!("whether runs have cgroups, {folder} does not tell: {error}");
+            Finding::warning(SUBJECT, what, "ask as root, or as the runner's user")
+        }
+    })
 }
 
 fn open_files(config: &Config, slots: usize) -> Finding {

@@ -1,6 +1,7 @@
 //! Jobs as processes of this machine. Each run has a wrapper process of its own and a folder; the
 //! daemon may die and find both again.
 
+mod held;
 mod launch;
 mod news;
 mod orphans;
@@ -27,6 +28,7 @@ pub use super::wrapper::Limits;
 use super::{News, RunError, RunState, Runner};
 use crate::job::policy::Clock;
 use crate::job::{RunKey, RunOrder, RunReport, StoreId};
+pub use held::Held;
 pub use program::Stream;
 pub use settings::{KeepWork, Settings};
 use shared::Shared;

@@ -6,9 +6,23 @@ use std::path::Path;
 
 use rustix::process::{Pid, Signal, kill_process};
 
+use super::super::cgroup::Group;
+
+/// Kills what is in a run's cgroup, and removes that when nothing is; `false`: nothing is.
+fn kill_in(group: &Group) -> bool {
+    group.kill();
+    let lives = group.is_populated();
+    if !lives {
+        // It holds nothing any more, and a run of its name would make it anew.
+        let _ = group.remove();
+    }
+    lives
+}
+
 /// Kills every process of a run without a wrapper; `false`: there is none. They are known by the
 /// folder that they were given, as home or to work in: a number may be somebody else's by now.
-pub(super) fn kill(work: &Path) -> bool {
+pub(super) fn kill(work: &Path, cgroup: Option<&Path>) -> bool {
+    let grouped = cgroup.map(Group::at).is_some_and(|group| kill_in(&group));
     let mut home = b"HOME=".to_vec();
     home.extend_from_slice(work.as_os_str().as_bytes());
     let processes = fs::read_dir("/proc").into_iter().flatten().flatten();
@@ -24,7 +38,7 @@ pub(super) fn kill(work: &Path) -> bool {
             || fs::read_link(process.join("cwd")).is_ok_and(|folder| folder.starts_with(work))
     });
     // A process that waits to be buried has neither.
-    orphans.fold(false, |_, (pid, _)| {
+    orphans.fold(grouped, |_, (pid, _)| {
         let _ = kill_process(pid, Signal::KILL);
         true
     })

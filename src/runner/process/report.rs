@@ -58,7 +58,7 @@ fn ended(
             let (verdict, fault) = ended_by_us(cause, settings);
             (verdict, Some(fault))
         }
-        None => match ended_by_itself(exit, settings) {
+        None => match ended_by_itself(start, exit, settings) {
             None if missing.is_empty() => (Verdict::Succeeded, None),
             None => {
                 let text = format!("declared outputs are missing: {}", missing.join(", "));
@@ -124,7 +124,7 @@ fn ended_by_us(cause: Cause, settings: &Settings) -> (Verdict, RunFault) {
 }
 
 /// `None`: well.
-fn ended_by_itself(exit: &Exit, settings: &Settings) -> Option<(Verdict, RunFault)> {
+fn ended_by_itself(start: &Start, exit: &Exit, settings: &Settings) -> Option<(Verdict, RunFault)> {
     let limits = &settings.limits;
     let end = match exit.end {
         End::Code(0) => return None,
@@ -144,7 +144,7 @@ fn ended_by_itself(exit: &Exit, settings: &Settings) -> Option<(Verdict, RunFaul
         "file-size-limit"
     } else if is(Signal::XCPU) {
         "cpu-limit"
-    } else if exit.peak_memory > limits.memory / 10 * 9 {
+    } else if start.cgroup.is_none() && exit.peak_memory > limits.memory / 10 * 9 {
         // The kernel gave it no more, and that is why it ended.
         "memory-limit"
     } else if matches!(exit.end, End::Signal(_)) {

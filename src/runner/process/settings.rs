@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::super::cgroup::Wanted;
 use super::Limits;
 
 /// What a [`super::ProcessRunner`] is opened with.
@@ -24,6 +25,8 @@ pub struct Settings {
     pub retry_exit_codes: Vec<i32>,
     /// What a run may use.
     pub limits: Limits,
+    /// Where runs get cgroups of their own, if they do.
+    pub cgroup: Wanted,
 }
 
 /// Whose folder is kept when a run is forgotten.

@@ -12,12 +12,13 @@ use std::time::Duration;
 
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
+use super::super::cgroup::Delegation;
 use super::super::wrapper::folder::{HEARD, OUTPUTS, PROGRESS, WORK};
 use super::super::wrapper::{Brief, Control, Journal, Moment, Trace, since_boot};
 use super::super::{News, RunError, RunState};
 use super::program::Program;
 use super::work_dir::WorkDir;
-use super::{OpenError, Settings, launch, news, orphans, remove, report, transient};
+use super::{OpenError, Settings, held, launch, news, orphans, remove, report, transient};
 use crate::job::policy::Clock;
 use crate::job::{RunKey, RunOrder, RunReport, StoreId};
 
@@ -29,6 +30,8 @@ pub(super) struct Shared {
     clock: Arc<dyn Clock>,
     boot_id: String,
     work_dir: WorkDir,
+    /// Where runs get cgroups.
+    delegation: Option<Delegation>,
     /// The wrappers that are our children: each must be waited for once.
     wrappers: Mutex<HashMap<RunKey, Wrapper>>,
     /// Who looks at a journal locks it for a moment; two who look would take each other for the
@@ -68,8 +71,10 @@ impl Shared {
             path: PathBuf::from(BOOT_ID),
             source,
         })?;
+        let work_dir = WorkDir::open(&settings.work_dir)?;
         Ok(Self {
-            work_dir: WorkDir::open(&settings.work_dir)?,
+            delegation: held::take(&settings.cgroup, &settings.work_dir),
+            work_dir,
             boot_id: boot_id.trim_end().to_owned(),
             settings,
             clock,
@@ -127,6 +132,10 @@ impl Shared {
         program: &Program,
         folder: &Path,
     ) -> Result<(), RunError> {
+        let delegation = self.delegation.as_ref();
+        if let Some(Err(error)) = delegation.map(Delegation::refresh) {
+            return Err(RunError::Transient(error.to_string()));
+        }
         launch::prepare(folder, order).map_err(|error| transient(&error))?;
         let brief = Brief {
             now: Moment {
@@ -139,6 +148,7 @@ impl Shared {
             timeout: self.settings.timeout,
             grace: self.settings.grace,
             limits: self.settings.limits,
+            cgroup: delegation.map(|delegation| delegation.of_run(order.key)),
         };
         let mut child = launch::summon(&self.settings, order, program, &brief, folder)?;
         let heard = launch::hear(&mut child);
@@ -272,7 +282,8 @@ impl Shared {
         match trace {
             // No process of an earlier boot is left.
             Trace::Ended(start, None)
-                if start.boot_id == self.boot_id && orphans::kill(&folder.join(WORK)) =>
+                if start.boot_id == self.boot_id
+                    && orphans::kill(&folder.join(WORK), start.cgroup.as_deref()) =>
             {
                 Ok(Trace::Alive(None))
             }

@@ -1,6 +1,7 @@
 //! What a daemon and a wrapper say to each other when a run starts.
 
 use std::fmt::Display;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -24,6 +25,8 @@ pub struct Brief {
     pub grace: Duration,
     /// What it may use.
     pub limits: Limits,
+    /// The cgroup to run it in; `None`: the kernel holds only its single processes to limits.
+    pub cgroup: Option<PathBuf>,
 }
 
 /// The wrapper's one line for the daemon.

@@ -3,7 +3,7 @@
 
 use std::fs::File;
 use std::io::{self, Read, Seek, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -42,6 +42,9 @@ pub struct Start {
     pub since_boot: Duration,
     /// Which boot.
     pub boot_id: String,
+    /// The cgroup that is its own; `None`: it has none.
+    #[serde(default)]
+    pub cgroup: Option<PathBuf>,
 }
 
 /// How a run ended.

@@ -13,8 +13,9 @@ use rustix::fs::OFlags;
 use rustix::io::{Errno, FdFlags, fcntl_setfd};
 use rustix::process::Pid;
 
+use super::super::cgroup::Group;
 use super::folder::{PROGRESS, WORK};
-use super::{Brief, Refusal};
+use super::{Brief, Refusal, birth};
 
 /// Tells the program where to write of its progress.
 const PROGRESS_FD: &str = "GRISTMILL_PROGRESS_FD";
@@ -34,6 +35,8 @@ pub struct Launched {
     pub program: Pid,
     /// What it writes to without opening it.
     pub outputs: Vec<File>,
+    /// The cgroup that it is in, and nobody else.
+    pub group: Option<Group>,
 }
 
 /// Starts the program in its folder, in a group of its own, and under its limits.
@@ -52,26 +55,39 @@ pub fn launch(brief: &Brief, program: &OsStr, arguments: &[OsString]) -> Result<
     let for_program = (copy(&stdout)?, copy(&stderr)?);
     brief
         .limits
-        .take_on()
+        .take_on(brief.cgroup.is_some())
         .map_err(|error| Refusal::failed("the limits", error))?;
-    let child = Command::new(program)
+    let mut command = Command::new(program);
+    command
         .args(arguments)
         .env(PROGRESS_FD, progress.as_raw_fd().to_string())
         .current_dir(work)
         .stdin(Stdio::inherit())
         .stdout(for_program.0)
         .stderr(for_program.1)
-        .process_group(0)
-        .spawn()
-        .map_err(|error| refusal(program, &error))?;
-    let program = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
-    let program =
-        program.ok_or_else(|| Refusal::Transient("the program has no process".to_owned()))?;
+        .process_group(0);
+    let mut start = || spawn(&mut command);
+    let (program, group) = match &brief.cgroup {
+        None => (start()?, None),
+        Some(path) => {
+            let (program, group) = birth::start_in(path, &brief.limits, start)?;
+            (program, Some(group))
+        }
+    };
     brief.limits.put_on(program);
     Ok(Launched {
         program,
         outputs: vec![stdout, stderr, progress],
+        group,
     })
+}
+
+fn spawn(command: &mut Command) -> Result<Pid, Refusal> {
+    let child = command
+        .spawn()
+        .map_err(|error| refusal(command.get_program(), &error))?;
+    let program = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
+    program.ok_or_else(|| Refusal::Transient("the program has no process".to_owned()))
 }
 
 /// Written at its end only, so that what it holds can be cut off.

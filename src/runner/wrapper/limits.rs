@@ -7,11 +7,11 @@ use std::time::Duration;
 use rustix::process::{Pid, Resource, Rlimit, getrlimit, prlimit, setrlimit};
 use serde::{Deserialize, Serialize};
 
-/// What a run may use at most. The limits of a process are the kernel's (rlimits); those of the
-/// whole tree are watched by the wrapper, which ends a run that exceeds one.
+/// What a run may use at most. The limits of a process are the kernel's (rlimits), and those of a
+/// tree that has a cgroup. The others are watched by the wrapper, which ends a run that exceeds one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Limits {
-    /// Of the tree, and the data of each process, in bytes.
+    /// Of the tree; without a cgroup also the data of each process; in bytes.
     pub memory: u64,
     /// Of the tree.
     pub cpu_time: Duration,
@@ -46,12 +46,16 @@ const OTHER_PROCESSES: u64 = 4096;
 const CPU_SLACK_S: u64 = 5;
 
 impl Limits {
-    /// Puts the limits that children inherit on this process.
-    pub fn take_on(&self) -> io::Result<()> {
-        let processes = tasks()? + OTHER_PROCESSES + u64::from(self.processes);
+    /// Puts the limits that children inherit on this process. A cgroup knows better what a tree
+    /// uses than the sizes of its processes, or the number of all that its user has.
+    pub fn take_on(&self, in_cgroup: bool) -> io::Result<()> {
         lower(Resource::Core, 0)?;
-        lower(Resource::Data, self.memory)?;
         lower(Resource::Fsize, self.file_size)?;
+        if in_cgroup {
+            return Ok(());
+        }
+        let processes = tasks()? + OTHER_PROCESSES + u64::from(self.processes);
+        lower(Resource::Data, self.memory)?;
         lower(Resource::Nproc, processes)
     }
 

@@ -11,6 +11,7 @@ use rustix::param::{clock_ticks_per_second, page_size};
 use rustix::process::Pid;
 use rustix::time::{ClockId, clock_gettime};
 
+use super::super::cgroup::Group;
 use super::folder::WORK;
 use super::folder_size::folder_size;
 use super::journal::Cause;
@@ -32,6 +33,8 @@ pub struct Meter {
     limits: Limits,
     /// What the program writes to without opening it; it may be without a name by now.
     outputs: Vec<File>,
+    /// Where the kernel counts for us.
+    group: Option<Group>,
     interval: Duration,
     due: Duration,
     folder_interval: Duration,
@@ -51,11 +54,12 @@ pub struct Usage {
 
 impl Meter {
     /// For a program that is just starting.
-    pub fn new(limits: Limits, outputs: Vec<File>) -> Self {
+    pub fn new(limits: Limits, outputs: Vec<File>, group: Option<Group>) -> Self {
         let now = since_boot();
         Self {
             limits,
             outputs,
+            group,
             interval: FIRST_INTERVAL,
             due: now + FIRST_INTERVAL,
             folder_interval: FIRST_INTERVAL,
@@ -75,7 +79,10 @@ impl Meter {
             return None;
         }
         let spent = processor_time();
-        let breach = self.outputs().or_else(|| self.processes());
+        let breach = self.outputs().or_else(|| match self.group.clone() {
+            Some(group) => self.processes_in(&group),
+            None => self.processes(),
+        });
         // On a busy machine a look takes long and costs little.
         let spent = processor_time().saturating_sub(spent);
         let breach = breach.or_else(|| self.folder(now));
@@ -86,6 +93,13 @@ impl Meter {
 
     /// What the whole run used, once it has ended.
     pub fn total(&self) -> Usage {
+        if let Some(group) = &self.group {
+            let uses = group.uses();
+            return Usage {
+                cpu: uses.cpu,
+                peak_memory: uses.peak_memory.unwrap_or(self.peak_memory),
+            };
+        }
         let ended = of_ended_children();
         Usage {
             cpu: ended.cpu,
@@ -108,6 +122,16 @@ impl Meter {
         let mut sizes = sizes.map(|metadata| metadata.len());
         let exceeded = sizes.any(|size| size > self.limits.output_size);
         exceeded.then_some(Cause::Output)
+    }
+
+    /// Of memory the kernel itself gives them no more.
+    fn processes_in(&mut self, group: &Group) -> Option<Cause> {
+        let uses = group.uses();
+        self.peak_memory = self.peak_memory.max(uses.memory);
+        if uses.refused_process {
+            return Some(Cause::Processes);
+        }
+        (uses.cpu > self.limits.cpu_time).then_some(Cause::CpuTime)
     }
 
     fn processes(&mut self) -> Option<Cause> {

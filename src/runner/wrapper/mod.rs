@@ -1,6 +1,7 @@
 //! The wrapper of a run: our own program, executed again, small and without a runtime. It starts
 //! the job's program, sees it through, and ends it when it must. It outlives the daemon.
 
+mod birth;
 mod boot;
 mod brief;
 mod control;
@@ -91,6 +92,7 @@ fn begin(summons: &Summons) -> Result<Watch, Refusal> {
         at: brief.now.time_of_day(now),
         since_boot: now,
         boot_id: brief.boot_id.clone(),
+        cgroup: brief.cgroup.clone(),
     };
     journal.append(&Entry::Start(start)).map_err(refuse)?;
     match launch::launch(&brief, &summons.program, &summons.arguments) {

@@ -9,6 +9,7 @@ use std::time::Duration;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{PidfdFlags, Signal, pidfd_open};
 
+use super::super::cgroup::Group;
 use super::control::Control;
 use super::journal::{Cause, Entry, Exit, Journal};
 use super::launch::Launched;
@@ -35,6 +36,8 @@ pub struct Watch {
     journal: Journal,
     control: Control,
     tree: Tree,
+    /// The cgroup of the tree.
+    group: Option<Group>,
     meter: Meter,
     /// Becomes readable when the program ends; `None`: the machine is short of descriptors.
     program: Option<OwnedFd>,
@@ -65,7 +68,8 @@ impl Watch {
         launched: Launched,
     ) -> Self {
         Self {
-            meter: Meter::new(brief.limits, launched.outputs),
+            meter: Meter::new(brief.limits, launched.outputs, launched.group.clone()),
+            group: launched.group,
             tree: Tree::of(launched.program),
             program: pidfd_open(launched.program, PidfdFlags::empty()).ok(),
             brief,
@@ -81,10 +85,10 @@ impl Watch {
     /// Returns when nothing lives and the journal says how it ended.
     pub fn see_through(mut self) -> io::Result<()> {
         let mut pause = SHORTEST_WAIT;
-        while self.tree.reap() {
+        while self.lives() {
             let now = since_boot();
             self.decide(now);
-            if self.stage == Stage::Forced && self.tree.fell() > FEW {
+            if self.stage == Stage::Forced && self.fell() > FEW {
                 // Who forks without end must not gain ground.
                 pause = SHORTEST_WAIT;
             }
@@ -95,12 +99,30 @@ impl Watch {
         }
         // What cannot be cut off stays.
         let _ = self.meter.cut();
-        self.journal.append(&Entry::Exit(self.exit()))?;
+        let exit = self.exit();
+        if let Some(group) = &self.group {
+            // What is left of it holds nothing, and goes when the run is forgotten.
+            let _ = group.remove();
+        }
+        self.journal.append(&Entry::Exit(exit))?;
         let kept = self.keeping.take().map(JoinHandle::join);
         if !matches!(kept, Some(Ok(Ok(())))) {
             sync_names()?;
         }
         self.journal.sync()
+    }
+
+    /// Whether something of the run lives.
+    fn lives(&mut self) -> bool {
+        self.tree.reap() || self.group.as_ref().is_some_and(Group::is_populated)
+    }
+
+    /// Kills all of it; returns how many there were outside of the cgroup.
+    fn fell(&self) -> usize {
+        if let Some(group) = &self.group {
+            group.kill();
+        }
+        self.tree.fell()
     }
 
     /// Whether it is time to end the run.
@@ -178,12 +200,26 @@ impl Watch {
     fn exit(&self) -> Exit {
         let usage = self.meter.total();
         let killed = End::Signal(Signal::KILL.as_raw());
+        let end = self.tree.end().unwrap_or(killed);
         Exit {
-            end: self.tree.end().unwrap_or(killed),
-            cause: self.cause,
+            end,
+            cause: self.cause.or_else(|| self.cause_by_kernel(end)),
             at: self.brief.now.time_of_day(since_boot()),
             cpu: usage.cpu,
             peak_memory: usage.peak_memory,
+        }
+    }
+
+    /// The limit that the kernel held the run to, and that ended it before anybody looked.
+    fn cause_by_kernel(&self, end: End) -> Option<Cause> {
+        let group = self.group.as_ref()?;
+        let killed = End::Signal(Signal::KILL.as_raw());
+        if end == killed && group.ran_out_of_memory() {
+            Some(Cause::Memory)
+        } else if end != End::Code(0) && group.uses().refused_process {
+            Some(Cause::Processes)
+        } else {
+            None
         }
     }
 

@@ -15,6 +15,7 @@ use gristmill::conductor::{self, Counters, Failure, Patience, Settings, Tools};
 use gristmill::daemon::SystemClock;
 use gristmill::job::policy::Backoff;
 use gristmill::job::{Attempt, JobId, JobSpec, Limits, Owner, Record, RecordId, State};
+use gristmill::runner::cgroup::Wanted;
 use gristmill::runner::process::{self, KeepWork, ProcessRunner};
 use gristmill::vitals::Pulse;
 use gristmill::windmill;
@@ -127,6 +128,7 @@ impl Stage {
             timeout: PATIENCE,
             grace: Duration::from_secs(5),
             keep_work: KeepWork::Never,
+            cgroup: Wanted::Off,
             retry_exit_codes: vec![75],
             limits: LIMITS,
         }

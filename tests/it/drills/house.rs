@@ -15,6 +15,7 @@ use gristmill::conductor::{self, Patience, Tools};
 use gristmill::daemon::{RunnerTruth, SystemClock};
 use gristmill::job::policy::Backoff;
 use gristmill::job::{Limits, Owner};
+use gristmill::runner::cgroup::Wanted;
 use gristmill::runner::process::{self, KeepWork, ProcessRunner};
 use gristmill::vitals::Pulse;
 use gristmill::windmill;
@@ -156,6 +157,7 @@ impl House {
             timeout: PATIENCE,
             grace: Duration::from_secs(5),
             keep_work: KeepWork::Never,
+            cgroup: Wanted::Off,
             retry_exit_codes: vec![75],
             limits: process::Limits::default(),
         }

@@ -9,6 +9,7 @@ pub mod ejabberd;
 pub mod failure;
 pub mod folder;
 pub mod gristmill;
+pub mod guest;
 pub mod http;
 pub mod machine;
 pub mod mariadb;

@@ -1,0 +1,3 @@
+//! Runs in cgroups, on a kernel that has them.
+
+mod runs;
