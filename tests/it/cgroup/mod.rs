@@ -1,3 +1,4 @@
 //! Runs in cgroups, on a kernel that has them.
 
 mod runs;
+mod units;

@@ -42,6 +42,7 @@ fn an_operator_finds_what_the_readme_names() {
         "etc/gristmill/conf.d/10-runner.toml",
         "usr/lib/systemd/system/gristmill.service",
         "usr/lib/systemd/system/gristmill-runner.service",
+        "usr/lib/systemd/system/gristmill-jobs.service",
         "usr/lib/sysusers.d/gristmill.conf",
         "usr/lib/tmpfiles.d/gristmill.conf",
         "usr/share/man/man1/gristmill.1.gz",

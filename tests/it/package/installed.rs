@@ -66,7 +66,7 @@ fn state_survives_all_but_purge() {
     tree.does(&format!("dpkg --install {new}"));
     the_site_is_untouched(&tree);
     the_job_is_there(&tree);
-    tree.does("systemd-analyze verify --man=no gristmill.service gristmill-runner.service");
+    tree.does("systemd-analyze verify --man=no gristmill.service gristmill-runner.service gristmill-jobs.service");
 
     tree.does("dpkg --remove gristmill");
     assert!(!tree.holds("/usr/bin/gristmill"));

@@ -13,13 +13,13 @@ use tempfile::TempDir;
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 
 /// A package in a folder of its own.
-struct Package {
-    file: PathBuf,
+pub struct Package {
+    pub file: PathBuf,
     _folder: TempDir,
 }
 
 impl Package {
-    fn build(version: &str) -> Self {
+    pub fn build(version: &str) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let script = Path::new(ROOT).join("packaging/build-deb");
         let built = Command::new(script)

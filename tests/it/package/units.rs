@@ -30,3 +30,9 @@ fn the_runner_gives_jobs_little_to_harm() {
     let exposure = exposure("gristmill-runner.service");
     assert!(exposure <= 4.0, "{exposure}");
 }
+
+#[test]
+fn who_holds_the_jobs_cgroup_does_nothing_else() {
+    let exposure = exposure("gristmill-jobs.service");
+    assert!(exposure <= 1.5, "{exposure}");
+}
