@@ -10,14 +10,15 @@ use std::time::Duration;
 use async_trait::async_trait;
 use gristmill::config::{FileChoice, Sources, load};
 use gristmill::error::Kind;
-use gristmill::job::{RunKey, RunOrder, RunReport, StoreId};
+use gristmill::job::{RecordId, RunKey, RunOrder, RunReport, StoreId, Token};
+use gristmill::runner::remote::{Link, Settings};
 use gristmill::runner::socket::{Service, Users, listen, serve};
 use gristmill::runner::{News, RunError, RunState, Runner};
 use gristmill::windmill::{Limits, read_call, read_job, read_reply, write_call};
 use gristmill::xmpp::guard::{Guard, GuardLimits, GuardReport};
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::UnixStream;
+use tokio::net::{UnixListener, UnixStream};
 use tokio::runtime::Runtime;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
@@ -137,6 +138,123 @@ impl Place {
         let limited = async { timeout(PATIENCE, conversation).await };
         self.runtime.block_on(limited).expect("an end");
     }
+}
+
+/// What a runner says to its daemon: first its welcome, and the rest once it has heard everything.
+/// Whoever has asked is told how it ended, and so is who asks afterwards.
+pub fn runner_answers(bytes: &[u8]) {
+    thread_local! {
+        static STAGE: RefCell<Option<Stage>> = const { RefCell::new(None) };
+    }
+    STAGE.with_borrow_mut(|stage| stage.get_or_insert_with(Stage::new).tell(bytes));
+}
+
+/// Where a daemon looks for its runner.
+struct Stage {
+    runtime: Runtime,
+    folder: TempDir,
+    order: RunOrder,
+}
+
+/// Questions of a daemon's that a runner hears before it answers, with the greeting and a ping.
+const HEARD: usize = 12;
+
+impl Stage {
+    fn new() -> Self {
+        let mut runtime = tokio::runtime::Builder::new_current_thread();
+        let xml = "<job jobID='1'><transformation><transPath>run</transPath></transformation>\
+                   <jobPars/></job>";
+        Self {
+            runtime: runtime.enable_all().build().expect("a runtime"),
+            folder: tempfile::tempdir().expect("a folder"),
+            order: RunOrder {
+                key: RUN,
+                number: 1,
+                spec: read_job(xml).expect("a job"),
+                lease_until: None,
+            },
+        }
+    }
+
+    fn tell(&mut self, bytes: &[u8]) {
+        let socket = self.folder.path().join("runner.sock");
+        let _ = fs::remove_file(&socket);
+        let conversation = async {
+            let listener = UnixListener::bind(&socket).expect("a listener");
+            let link = Link::start(Settings {
+                socket: socket.clone(),
+                users: Users::ourselves(),
+            });
+            let (stream, _) = listener.accept().await.expect("a daemon");
+            drop(listener);
+            tokio::join!(play(stream, bytes), self.ask(&link));
+        };
+        let limited = async { timeout(PATIENCE, conversation).await };
+        self.runtime.block_on(limited).expect("an end");
+    }
+
+    /// Asks everything, where the runner is taken for one.
+    async fn ask(&self, link: &Link) {
+        // A runner that is not taken for one is tried again, and has gone by then.
+        let Ok(runner) = timeout(TAKEN_WITHIN, link.runner()).await else {
+            return;
+        };
+        let store = StoreId::new("store".to_owned()).expect("a name");
+        let _ = tokio::join!(
+            runner.serve(&store),
+            runner.start(&self.order),
+            runner.look_up(RUN),
+            runner.ended(RUN),
+            runner.renew(RUN, None),
+            runner.stop(RUN),
+            runner.collect(RUN),
+            runner.news(RUN, None),
+            runner.runs(),
+            runner.forget(RUN, true),
+        );
+        assert!(runner.look_up(RUN).await.is_err(), "nobody is there");
+    }
+}
+
+/// A run that nobody knows.
+const RUN: RunKey = RunKey {
+    record: RecordId::MAX,
+    token: Token(1),
+};
+
+/// A welcome is taken, or not, at once.
+const TAKEN_WITHIN: Duration = Duration::from_millis(50);
+
+/// Says what it has to say, and hears the rest.
+async fn play(mut stream: UnixStream, bytes: &[u8]) {
+    let (welcome, answers) = bytes.split_at(first_frame(bytes));
+    let _ = stream.write_all(welcome).await;
+    let mut heard = 0;
+    // Where it is not taken for a runner, nothing comes.
+    while heard < HEARD && hear(&mut stream).await.is_some() {
+        heard += 1;
+    }
+    let _ = stream.write_all(answers).await;
+    let _ = stream.shutdown().await;
+    let _ = stream.read_to_end(&mut Vec::new()).await;
+}
+
+/// The length of the first frame, or of all.
+fn first_frame(bytes: &[u8]) -> usize {
+    let length = bytes
+        .first_chunk()
+        .map(|length| u32::from_be_bytes(*length));
+    let length = length.and_then(|length| usize::try_from(length).ok());
+    length.map_or(bytes.len(), |length| {
+        length.saturating_add(4).min(bytes.len())
+    })
+}
+
+/// The next frame, if one comes.
+async fn hear(stream: &mut UnixStream) -> Option<()> {
+    let length = timeout(TAKEN_WITHIN, stream.read_u32()).await.ok()?.ok()?;
+    let mut frame = vec![0; usize::try_from(length).ok()?];
+    stream.read_exact(&mut frame).await.ok().map(drop)
 }
 
 /// Starts nothing.
