@@ -2,6 +2,7 @@
 //! it, the door before it; signals and the ordered stop.
 
 mod capture;
+mod check;
 mod conducting;
 mod manager;
 mod reload;
@@ -36,6 +37,7 @@ use reload::Live;
 use reports::{door_report, listen_report};
 
 pub use capture::Capture;
+pub use check::{check_daemon, check_runner};
 pub use manager::Manager;
 pub use reload::Reload;
 pub use reports::store_report;

@@ -20,8 +20,10 @@ pub(super) fn run(command: Config, output: &mut Output) -> Result<(), Report> {
         } => show(&source.load()?, origin, json, output),
         Config::Check { source, connect } => {
             let loaded = source.load()?;
-            loaded.config.xmpp.password()?;
-            loaded.config.buffer.password()?;
+            daemon::check_daemon(&loaded)?;
+            if loaded.config.conductor.enabled && !loaded.config.runner.in_process {
+                daemon::check_runner(&loaded)?;
+            }
             if connect {
                 super::in_runtime(daemon::try_connections(&loaded.config))?;
             }

@@ -8,7 +8,9 @@ use super::args::Runner;
 use super::logging;
 
 pub(super) async fn run(arguments: Runner) -> Result<(), Report> {
-    let config = arguments.source.load()?.config;
+    let loaded = arguments.source.load()?;
+    daemon::check_runner(&loaded)?;
+    let config = loaded.config;
     let _logging = logging::start(config.log)?;
     let shutdown = daemon::until_signalled()?;
     let manager = Manager::new(&config::supervision());

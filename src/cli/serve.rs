@@ -10,6 +10,7 @@ use super::logging;
 
 pub(super) async fn run(arguments: Serve) -> Result<(), Report> {
     let loaded = arguments.source.load()?;
+    daemon::check_daemon(&loaded)?;
     let config = loaded.config.clone();
     let logging = logging::start(config.log)?;
     let folder = arguments.capture.as_deref().map(absolute).transpose()?;

@@ -1,10 +1,11 @@
 //! Checks that need more than one value, and explanations of what serde found.
 
 use std::collections::HashSet;
+use std::net::IpAddr;
 
 use crate::error::Code;
 use crate::job::Owner;
-use crate::xmpp::Security;
+use crate::xmpp::{Security, Server};
 
 use super::{Capture, Config, Supervisor, keep_keys, running};
 
@@ -20,6 +21,14 @@ pub(super) struct Fault {
 
 /// The least that `xmpp.max_stanza` can be, in bytes: RFC 6120 lets no server go below it.
 const MIN_STANZA: usize = 10_000;
+/// The most that one request or stanza can be, in bytes: it is held in memory.
+const MAX_BYTES: usize = 1 << 30;
+/// The most jobs of one request.
+const MAX_JOBS: usize = 1_000_000;
+/// The most requests of one owner that wait.
+const MAX_QUEUE: usize = 65_536;
+/// The most connections to a store: each is a thread or a session there.
+const MAX_CONNECTIONS: usize = 1024;
 /// The most that a name may differ from a known one to be taken for a slip of the pen.
 const NEAR_NAME: f64 = 0.75;
 
@@ -33,26 +42,40 @@ pub(super) fn cross_check(config: &Config) -> Result<(), Fault> {
             "\"256 KiB\" is what Prosody and ejabberd allow",
         );
     }
-    if xmpp.security == Security::Plaintext && xmpp.server.is_none() {
+    if xmpp.security == Security::Plaintext && !may_be_loopback(xmpp.server.as_ref()) {
         let what = "plaintext needs xmpp.server with a loopback address";
         return fault("xmpp.security", what, "use \"starttls\"");
     }
     let bridge = &config.bridge;
     let numbers = [
-        ("bridge.max_jobs_per_request", bridge.max_jobs_per_request),
-        ("bridge.queue", bridge.queue),
-        ("bridge.max_request", bridge.max_request),
-        ("buffer.pool", config.buffer.pool),
+        (
+            "bridge.max_jobs_per_request",
+            bridge.max_jobs_per_request,
+            MAX_JOBS,
+        ),
+        ("bridge.queue", bridge.queue, MAX_QUEUE),
+        ("bridge.max_request", bridge.max_request, MAX_BYTES),
+        ("xmpp.max_stanza", xmpp.max_stanza, MAX_BYTES),
+        ("buffer.pool", config.buffer.pool, MAX_CONNECTIONS),
     ];
-    for (key, number) in numbers {
-        if number == 0 {
-            return fault(key, "must be 1 or more", "leave it out for the default");
+    for (key, number, most) in numbers {
+        if number == 0 || number > most {
+            let what = format!("must be 1 or more, and at most {most}");
+            return fault(key, what, "leave it out for the default");
         }
     }
     keep_keys::check(&config.buffer, &config.bridge)?;
     check_capture(&config.capture)?;
     running::check(config)?;
     check_supervisors(config)
+}
+
+/// A name is looked up when it is used.
+fn may_be_loopback(server: Option<&Server>) -> bool {
+    server.is_some_and(|server| {
+        let address: Result<IpAddr, _> = server.host.parse();
+        address.map_or(true, |address| address.is_loopback())
+    })
 }
 
 fn check_capture(capture: &Capture) -> Result<(), Fault> {

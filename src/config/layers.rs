@@ -73,14 +73,6 @@ impl Layers {
         })
     }
 
-    /// The first file that says anything, if one does.
-    pub fn first_file(&self) -> Option<&Path> {
-        self.sources.values().find_map(|source| match source {
-            Source::File { path, .. } => Some(&**path),
-            _ => None,
-        })
-    }
-
     /// Lays one value over what is there. The value is TOML, or else a bare text.
     pub fn add_value(&mut self, key: &str, value: &str, source: Source) -> Result<(), Report> {
         let parsed = toml::from_str::<Table>(&format!("value = {value}"));
@@ -117,6 +109,14 @@ impl Layers {
         merge(&mut self.tree, toml::from_str(text).map_err(parse_error)?);
         Ok(())
     }
+}
+
+/// The first file that says anything, if one does.
+pub(super) fn first_file(sources: &BTreeMap<String, Source>) -> Option<&Path> {
+    sources.values().find_map(|source| match source {
+        Source::File { path, .. } => Some(&**path),
+        _ => None,
+    })
 }
 
 /// Tables merge key by key; everything else replaces what was there.

@@ -275,12 +275,32 @@ pub fn load(sources: &Sources) -> Result<Loaded, Report> {
         layers.add_value(key, value, Source::Flag)?;
     }
     let config = read_tree(&layers).map_err(|report| name_missing_file(report, sources))?;
-    check::cross_check(&config).map_err(|fault| locate(&layers, fault))?;
+    check::cross_check(&config).map_err(|fault| locate(&layers.sources, fault))?;
     Ok(Loaded {
         config,
         tree: layers.tree,
         sources: layers.sources,
     })
+}
+
+impl Loaded {
+    /// What an operator reads of a key whose value cannot be used.
+    #[must_use]
+    pub fn fault(
+        &self,
+        code: Code,
+        key: &str,
+        what: impl Into<String>,
+        hint: impl Into<String>,
+    ) -> Report {
+        let fault = check::Fault {
+            code,
+            key: key.to_owned(),
+            what: what.into(),
+            hint: Some(hint.into()),
+        };
+        locate(&self.sources, fault)
+    }
 }
 
 /// What is missing is most likely in a file that was not found.
@@ -327,17 +347,20 @@ fn read_tree(layers: &Layers) -> Result<Config, Report> {
             Segment::Enum { .. } | Segment::Unknown => None,
         });
         let path = path.collect::<Vec<_>>().join(".");
-        locate(layers, check::explain(&path, error.inner().message()))
+        locate(
+            &layers.sources,
+            check::explain(&path, error.inner().message()),
+        )
     })
 }
 
 /// Says where in the layers a fault is.
-fn locate(layers: &Layers, fault: check::Fault) -> Report {
+fn locate(sources: &BTreeMap<String, Source>, fault: check::Fault) -> Report {
     let section = || fault.key.rsplit_once('.').map(|(section, _)| section);
-    let source = layers.sources.get(&fault.key);
-    let source = source.or_else(|| layers.sources.get(section()?));
+    let source = sources.get(&fault.key);
+    let source = source.or_else(|| sources.get(section()?));
     let what = match source {
-        Some(Source::Default) | None => match layers.first_file() {
+        Some(Source::Default) | None => match layers::first_file(sources) {
             // What is missing can be written anywhere.
             Some(file) => format!("{}:1:1: {}: {}", file.display(), fault.key, fault.what),
             None => format!("{}: {}", fault.key, fault.what),

@@ -12,6 +12,9 @@ use crate::runner::socket::MAX_PATH_BYTES;
 /// So many renewals must fit into a lease: one that fails loses nothing yet.
 const RENEWALS_IN_A_LEASE: u32 = 3;
 
+/// The most jobs at a time: each is several processes.
+const MAX_SLOTS: usize = 65_536;
+
 /// `[conductor]`
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -153,6 +156,14 @@ pub(super) fn check(config: &Config) -> Result<(), Fault> {
     if conductor.max_runs == 0 {
         let hint = "1: a job whose run failed is not run again";
         return fault("conductor.max_runs", "must be 1 or more", hint);
+    }
+    if conductor.slots > MAX_SLOTS {
+        let hint = "0: as many as there are cores";
+        return fault(
+            "conductor.slots",
+            format!("must be at most {MAX_SLOTS}"),
+            hint,
+        );
     }
     if conductor.lease < RENEWALS_IN_A_LEASE * config.buffer.timeout {
         let what = format!(

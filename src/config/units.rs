@@ -10,6 +10,9 @@ use serde::de::{Deserialize, Deserializer, Error};
 
 use crate::xmpp::Security;
 
+/// Longer limits are none, and cannot be added to every time of day.
+const MAX_DURATION: Duration = Duration::from_hours(24 * 3660);
+
 /// Any type that is written as a text and checks itself.
 pub(super) fn parsed<'de, D, T>(deserializer: D) -> Result<T, D::Error>
 where
@@ -52,6 +55,10 @@ pub(super) fn duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Dur
     };
     let duration: SignedDuration = text.parse().map_err(|_| wrong())?;
     let duration = Duration::try_from(duration).map_err(|_| wrong())?;
+    if duration > MAX_DURATION {
+        let days = MAX_DURATION.as_secs() / (24 * 60 * 60);
+        return Err(Error::custom(format!("{text:?} is more than {days} days")));
+    }
     if duration.is_zero() {
         return Err(Error::custom(
             "a duration of zero is no limit that can be met",

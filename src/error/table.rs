@@ -79,6 +79,8 @@ errors! {
         "The name under which a supervisor's jobs are stored cannot be one."; "Correct [[supervisor]] owner."
     UserUnknown = 211, Configuration: "there is no such user";
         "runner.user or runner.allow_users names nobody."; "Name a user that `getent passwd` shows, or its number."
+    AuthoritiesUnusable = 212, Configuration: "there are no authorities to trust";
+        "xmpp.ca_file or buffer.ca_file cannot be read, or holds no certificate."; "Name a file with certificates in PEM form."
 
     StoreUnreachable = 301, Unreachable: "the store cannot be reached";
         "Nobody answers where buffer.url points to, or its disk is away."; "Start it, or correct buffer.url; the daemon waits for it."

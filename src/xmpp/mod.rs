@@ -32,6 +32,7 @@ use crate::bridge::Bridge;
 
 pub use connector::{Connector, Established};
 pub use settings::{InvalidServer, Security, Server, Settings, Supervisor, TimeLimits};
+pub use tls::check_authorities;
 pub use visit::{Certificate, Visit, visit};
 pub use vitals::{Call, Calls, Vitals};
 pub use wire::ConnectError;

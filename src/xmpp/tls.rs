@@ -75,20 +75,26 @@ pub fn ascii_domain(domain: &str) -> Option<String> {
     })
 }
 
+/// Whether a file holds certificate authorities to trust; else why not.
+pub fn check_authorities(file: &Path) -> Result<(), String> {
+    authorities(file).map(drop)
+}
+
 fn roots_of_file(file: &Path) -> Result<RootCertStore, ConnectError> {
-    let cannot = |why: String| {
-        ConnectError::Refused(format!(
-            "xmpp.ca_file {} cannot be used: {why}",
-            file.display()
-        ))
-    };
+    authorities(file).map_err(|why| {
+        let file = file.display();
+        ConnectError::Refused(format!("xmpp.ca_file {file} cannot be used: {why}"))
+    })
+}
+
+fn authorities(file: &Path) -> Result<RootCertStore, String> {
     let mut roots = RootCertStore::empty();
-    for certificate in CertificateDer::pem_file_iter(file).map_err(|e| cannot(e.to_string()))? {
-        let certificate = certificate.map_err(|e| cannot(e.to_string()))?;
-        roots.add(certificate).map_err(|e| cannot(e.to_string()))?;
+    for certificate in CertificateDer::pem_file_iter(file).map_err(|e| e.to_string())? {
+        let certificate = certificate.map_err(|e| e.to_string())?;
+        roots.add(certificate).map_err(|e| e.to_string())?;
     }
     if roots.is_empty() {
-        return Err(cannot("it holds no certificate in PEM form".into()));
+        return Err("it holds no certificate in PEM form".to_owned());
     }
     Ok(roots)
 }

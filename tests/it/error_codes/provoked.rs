@@ -184,6 +184,8 @@ fn what_the_configuration_leads_to_must_be_there() {
         Code::ConfigUnreadable,
     );
     site.fails(&check, &["=1"], Code::KeyForm);
+    let no_certificate = site.set("xmpp.ca_file=", "password");
+    site.fails(&check, &[&no_certificate], Code::AuthoritiesUnusable);
     let password = site.folder().join("password");
     fs::set_permissions(&password, Permissions::from_mode(0o644)).unwrap();
     site.fails(&check, &[], Code::SecretUnusable);
