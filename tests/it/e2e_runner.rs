@@ -234,6 +234,7 @@ fn a_runner_that_comes_back_with_another_folder_settles_nothing_of_the_first() {
     let mut scene = Scene::open(&server);
     scene.submit(&["long"]);
     until("it runs", || daemon.job_log().contains("begin 0"));
+    until("the store knows it", || scene.status() == ["running"]);
     runner.kill();
     let other = daemon.folder().join("other");
     let other = format!("runner.process.work_dir={}", other.display());
