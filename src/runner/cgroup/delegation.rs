@@ -48,7 +48,7 @@ impl Delegation {
                 return Err(unusable(format!("{MOUNT} is not cgroup v2")));
             }
             Wanted::At(path) => Path::new(MOUNT).join(path.strip_prefix("/").unwrap_or(path)),
-            Wanted::Own => is_ours()?,
+            Wanted::Own => own()?,
         };
         let controllers = base.join(CONTROLLERS);
         let there = files::read(&controllers).map_err(at(&controllers))?;
@@ -60,10 +60,9 @@ impl Delegation {
         if !base.join(KILL).exists() {
             return Err(unusable("the kernel (before 5.14) has no cgroup.kill"));
         }
-        if *wanted == Wanted::Own {
-            move_aside(&base)?;
-        } else {
-            pass_on(&base)?;
+        match Group::own() {
+            Ok(own) if own.path() == base => move_aside(&base)?,
+            _ => pass_on(&base)?,
         }
         let taken = Self(base);
         taken.try_out()?;
@@ -96,18 +95,24 @@ impl Delegation {
     }
 }
 
-/// The own cgroup, if nobody else rules over it.
-fn is_ours() -> Result<PathBuf, Unusable> {
+/// The own cgroup, if nobody else rules over it; or the one above, where this process was already
+/// put aside, by the one before it or by systemd (`DelegateSubgroup=service`, since 254).
+fn own() -> Result<PathBuf, Unusable> {
     let own = Group::own().map_err(at(Path::new("/proc/self/cgroup")))?;
     let own = own.path();
+    if own.ends_with(SERVICE)
+        && let Some(above) = own.parent().filter(|above| *above != Path::new(MOUNT))
+    {
+        return Ok(above.to_owned());
+    }
     let named = |kind| own.extension().is_some_and(|found| found == kind);
     if own == Path::new(MOUNT) && !own.join("cgroup.events").exists() {
         return Err(unusable("this process is in the root of all cgroups"));
     }
     if named("service") {
         let what = "a unit's own cgroup, in which systemd could not start it again beside \
-                    running jobs: name another unit's with runner.process.cgroup, as \
-                    packaging/ does";
+                    running jobs: give the unit DelegateSubgroup=service (systemd 254), or name \
+                    another unit's cgroup with runner.process.cgroup";
         return Err(unusable(format!("{} is {what}", own.display())));
     }
     if named("scope") && getxattr(own, MARK, &mut [0; 8]).is_err() {

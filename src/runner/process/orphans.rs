@@ -8,15 +8,16 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use super::super::cgroup::Group;
 
-/// Kills what is in a run's cgroup, and removes that when nothing is; `false`: nothing is.
+/// Removes the cgroup of a run of which nothing lives, if its wrapper could not.
+pub(super) fn remove(cgroup: Option<&Path>) {
+    // One that stays holds nothing, and another run has another name.
+    let _ = cgroup.map(|path| Group::at(path).remove());
+}
+
+/// Kills what is in a run's cgroup; `false`: nothing is.
 fn kill_in(group: &Group) -> bool {
     group.kill();
-    let lives = group.is_populated();
-    if !lives {
-        // It holds nothing any more, and a run of its name would make it anew.
-        let _ = group.remove();
-    }
-    lives
+    group.is_populated()
 }
 
 /// Kills every process of a run without a wrapper; `false`: there is none. They are known by the

@@ -238,8 +238,10 @@ impl Shared {
 
     pub(super) fn forget(&self, run: RunKey, failed: bool) -> Result<(), RunError> {
         let folder = self.work_dir.run(run);
-        if let Trace::Alive(_) = self.trace(&folder)? {
-            return Err(RunError::Transient("it still lives".to_owned()));
+        match self.trace(&folder)? {
+            Trace::Alive(_) => return Err(RunError::Transient("it still lives".to_owned())),
+            Trace::Ended(start, _) => orphans::remove(start.cgroup.as_deref()),
+            Trace::Never => (),
         }
         if let Some(Wrapper::Child(mut child)) = self.wrappers().remove(&run) {
             let _ = child.wait();

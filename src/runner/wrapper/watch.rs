@@ -101,7 +101,7 @@ impl Watch {
         let _ = self.meter.cut();
         let exit = self.exit();
         if let Some(group) = &self.group {
-            // What is left of it holds nothing, and goes when the run is forgotten.
+            // If that fails, it is tried again when the run is forgotten.
             let _ = group.remove();
         }
         self.journal.append(&Entry::Exit(exit))?;

@@ -79,18 +79,23 @@ outcome forks 2
 section limits
 cat /tmp/limits
 
-# Leaves its group, session and parent, ignores TERM, and burns more than what stays behind.
+# Leaves its group, session, parent and cgroup (for one below), ignores TERM, and burns more than
+# what stays behind.
 submit flight <<'END'
 #!/bin/sh
 cat >flee <<'FLEE'
 trap "" TERM
+mkdir $1/inner
+echo 0 >$1/inner/cgroup.procs
 i=0
 while [ $i -lt 20000 ]; do i=$((i + 1)); done
 cut -d " " -f 14 /proc/$$/stat >/tmp/fled.ticks
+cat /proc/self/cgroup >/tmp/fled.cgroup
 echo $$ >/tmp/fled.pid
 sleep 1000
 FLEE
-setsid sh -c "setsid sh flee &" &
+own=/sys/fs/cgroup$(cut -d: -f3 /proc/self/cgroup)
+setsid sh -c "setsid sh flee $own &" &
 until [ -s /tmp/fled.pid ]; do sleep 0.1; done
 END
 # Within its limits.
@@ -100,6 +105,7 @@ exec python3 -ISc 'x = b"x" * 20_000_000'
 END
 outcome flight 3
 section fled
+cut -d: -f3 /tmp/fled.cgroup
 echo "$(getconf CLK_TCK) $(cat /tmp/fled.ticks) $(lives "$(cat /tmp/fled.pid)")"
 outcome modest 4
 
@@ -164,6 +170,13 @@ rm -r /tmp/work
 serve own --set runner.process.cgroup=auto
 until_well test -s /tmp/work/held
 section own
+cat /tmp/work/held "/proc/$daemon/cgroup"
+kill -KILL $daemon
+wait $daemon
+rm -r /tmp/work
+serve own/service --set runner.process.cgroup=auto
+until_well test -s /tmp/work/held
+section again
 cat /tmp/work/held "/proc/$daemon/cgroup"
 kill $daemon
 wait $daemon

@@ -99,7 +99,7 @@ impl Gristmill {
              [conductor]\nenabled = false\n\n\
              [runner]\nsocket = \"{folder}/run/runner.sock\"\n\n\
              [runner.process]\ntransformations = [\"{folder}/transformations\"]\n\
-             work_dir = \"{folder}/work\"\n\n[http]\nlisten = \"unix:{folder}/http.sock\"\n\n\
+             work_dir = \"{folder}/work\"\ncgroup = \"off\"\n\n[http]\nlisten = \"unix:{folder}/http.sock\"\n\n\
              [capture]\ncontrol = \"{folder}/capture\"\n",
             folder = path.display(),
             address = server.address(),
