@@ -4,7 +4,7 @@ use std::fs;
 
 use super::eventually;
 use super::metrics::Scrape;
-use crate::rig::documents::num_jobs_wanted;
+use crate::rig::documents::{execute_jobs, get_executor_data, num_jobs_wanted};
 use crate::rig::gristmill::{ACCOUNTS, EXECUTOR_JID, Gristmill, STRANGER, SUPERVISOR};
 use crate::rig::prosody::Prosody;
 use crate::rig::slixmpp::{Carrier, Supervisor};
@@ -69,6 +69,37 @@ fn supervisors_limits_slots_and_the_log_change_while_running() {
         (scrape.value("gristmill_rejected_senders_total") > 0.5).then_some(())
     });
     assert_eq!(wanted(&mut supervisor), "7");
+}
+
+/// To who is no supervisor any more nobody would answer for its jobs.
+#[test]
+fn who_has_unfinished_jobs_stays_a_supervisor() {
+    let server = Prosody::start_fast(ACCOUNTS);
+    let daemon = Gristmill::on_sqlite(&server, &[]);
+    let mut supervisor = Supervisor::login(&server, SUPERVISOR, EXECUTOR_JID);
+    supervisor.wait_until_served();
+    supervisor.ask(Carrier::Iq, "e", &execute_jobs("e", &["1"]));
+    let section = "[[supervisor]]\njid = \"supervisor@grid.test\"\nowner = \"prodsys\"\n";
+    let without = |text: String| {
+        assert!(text.contains(section), "{text}");
+        text.replace(section, "")
+    };
+    change(&daemon, without, NOT_DONE);
+    let log = daemon.log();
+    assert!(
+        log.contains("GM0306") && log.contains("prodsys (1 jobs)"),
+        "{log}"
+    );
+    let reply = supervisor.ask(Carrier::Iq, "d", &get_executor_data("d", &["1"]));
+    assert_eq!(reply.each("status"), ["accepted"]);
+
+    daemon.command(&["job", "kill", "--owner", "prodsys", "--yes"]);
+    change(&daemon, |text| text, DONE);
+    supervisor.send(Carrier::Child, &num_jobs_wanted("x"));
+    eventually("a stranger", || {
+        let scrape = Scrape::of(&daemon)?;
+        (scrape.value("gristmill_rejected_senders_total") > 0.5).then_some(())
+    });
 }
 
 #[test]
