@@ -4,6 +4,7 @@
 mod capture;
 mod check;
 mod conducting;
+mod health;
 mod manager;
 mod reload;
 mod reports;
@@ -27,14 +28,15 @@ use crate::bridge::{self, Bridge};
 use crate::buffer::{self, Gate, OpenError, Options, TaskBuffer};
 use crate::config::{self, Config};
 use crate::error::{Code, Report};
-use crate::http::{self, House, Listener};
+use crate::http::House;
 use crate::job::Owner;
 use crate::job::policy::{BootClock, Clock};
 use crate::windmill::Limits;
 use crate::xmpp;
 use conducting::Conducting;
+use health::HealthDoor;
 use reload::Live;
-use reports::{door_report, listen_report};
+use reports::door_report;
 
 pub use capture::Capture;
 pub use check::{check_daemon, check_runner};
@@ -81,8 +83,7 @@ pub async fn run(config: &Config, migrate: bool, surroundings: Surroundings) -> 
         capture,
     } = surroundings;
     let settings = door_settings(config)?;
-    let listener = Listener::bind(&config.http.listen).await;
-    let listener = listener.map_err(|error| listen_report(&config.http.listen, &error))?;
+    let health = HealthDoor::open(&config.http.listen).await?;
     let url = &config.buffer.url;
     // The store closes last.
     let store_stop = CancellationToken::new();
@@ -115,7 +116,7 @@ pub async fn run(config: &Config, migrate: bool, surroundings: Surroundings) -> 
     };
     let aside = async {
         tokio::join!(
-            tell_health(listener, house.clone(), &shutdown),
+            tell_health(health, house.clone(), &shutdown),
             manager.attend(&house, &shutdown),
             reload_when_asked(reload, live, &manager, &shutdown),
             capture::run(capture, heard_all.clone()),
@@ -181,9 +182,9 @@ async fn reload_when_asked(
 }
 
 /// Answers whoever asks how it goes.
-async fn tell_health(listener: Option<Listener>, house: Arc<House>, shutdown: &CancellationToken) {
-    if let Some(listener) = listener {
-        http::run(listener, house, shutdown.clone()).await;
+async fn tell_health(door: Option<HealthDoor>, house: Arc<House>, shutdown: &CancellationToken) {
+    if let Some(door) = door {
+        door.serve(house, shutdown.clone()).await;
     }
 }
 

@@ -3,8 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::runtime::Handle;
 use tokio::sync::Mutex;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
 use crate::buffer::{Census, TaskBuffer};
 
@@ -15,9 +16,14 @@ const GOOD_FOR: Duration = Duration::from_secs(5);
 /// on it.
 const TIMES_ITS_COST: u32 = 50;
 
+/// The store's own time limit is shorter, unless the threads that keep it are held up.
+const LIMIT: Duration = Duration::from_secs(30);
+
 /// Takes a census where the last one is too old.
 pub(super) struct CensusTaker {
     store: Arc<dyn TaskBuffer>,
+    /// Where the store is asked: its connections belong there.
+    home: Handle,
     last: Mutex<Option<Taken>>,
 }
 
@@ -31,6 +37,7 @@ impl CensusTaker {
     pub fn new(store: Arc<dyn TaskBuffer>) -> Self {
         Self {
             store,
+            home: Handle::current(),
             last: Mutex::default(),
         }
     }
@@ -42,7 +49,14 @@ impl CensusTaker {
         if let Some(taken) = last.as_ref().filter(|taken| asked < taken.until) {
             return taken.census.clone();
         }
-        let census = self.store.census().await.ok();
+        let store = self.store.clone();
+        let census = self.home.spawn(async move { store.census().await.ok() });
+        // What is late, or broke down, has no answer.
+        let census = timeout(LIMIT, census)
+            .await
+            .ok()
+            .and_then(Result::ok)
+            .flatten();
         let cost = asked.elapsed() * TIMES_ITS_COST;
         *last = Some(Taken {
             census: census.clone(),

@@ -21,14 +21,14 @@ use crate::rig::prosody::Prosody;
 use crate::rig::slixmpp::{Carrier, Supervisor};
 
 /// Where a service manager would listen.
-struct Ear {
+pub(super) struct Ear {
     socket: UnixDatagram,
     /// Heard, and not looked at yet.
     lines: VecDeque<String>,
 }
 
 impl Ear {
-    fn at(path: &Path) -> Self {
+    pub(super) fn at(path: &Path) -> Self {
         let socket = UnixDatagram::bind(path).unwrap();
         socket.set_nonblocking(true).unwrap();
         Self {
@@ -38,7 +38,7 @@ impl Ear {
     }
 
     /// The next line.
-    fn next(&mut self) -> Option<String> {
+    pub(super) fn next(&mut self) -> Option<String> {
         let mut buffer = [0; 4096];
         while let Ok(bytes) = self.socket.recv(&mut buffer) {
             let text = std::str::from_utf8(&buffer[..bytes]).unwrap();
@@ -48,7 +48,7 @@ impl Ear {
     }
 
     /// Waits for a line; the lines before it.
-    fn wait_for(&mut self, line: &str) -> Vec<String> {
+    pub(super) fn wait_for(&mut self, line: &str) -> Vec<String> {
         let mut before = Vec::new();
         eventually(line, || {
             while let Some(heard) = self.next() {
