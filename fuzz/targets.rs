@@ -14,6 +14,7 @@ use gristmill::job::{RecordId, RunKey, RunOrder, RunReport, StoreId, Token};
 use gristmill::runner::remote::{Link, Settings};
 use gristmill::runner::socket::{Service, Users, listen, serve};
 use gristmill::runner::{News, RunError, RunState, Runner};
+use gristmill::vitals::Pulse;
 use gristmill::windmill::{Limits, read_call, read_job, read_reply, write_call};
 use gristmill::xmpp::guard::{Guard, GuardLimits, GuardReport};
 use tempfile::TempDir;
@@ -117,7 +118,8 @@ impl Place {
         };
         runtime.block_on(async {
             let listener = listen(&socket).expect("a listener");
-            tokio::spawn(serve(listener, service, CancellationToken::new()));
+            let pulse = Pulse::new("runner", Duration::MAX);
+            tokio::spawn(serve(listener, service, pulse, CancellationToken::new()));
         });
         Self {
             runtime,

@@ -1,7 +1,7 @@
 //! `gristmill runner`: jobs run in a process of its own, in the foreground.
 
 use crate::config;
-use crate::daemon::{self, Manager};
+use crate::daemon::{self, Manager, Reload};
 use crate::error::Report;
 
 use super::args::Runner;
@@ -10,9 +10,15 @@ use super::logging;
 pub(super) async fn run(arguments: Runner) -> Result<(), Report> {
     let loaded = arguments.source.load()?;
     daemon::check_runner(&loaded)?;
-    let config = loaded.config;
-    let _logging = logging::start(config.log)?;
+    let config = loaded.config.clone();
+    let logging = logging::start(config.log)?;
+    let source = arguments.source;
+    let reload = Reload::on_hangup(
+        loaded,
+        Box::new(move || source.load()),
+        Box::new(move |level| logging.set_level(level)),
+    )?;
     let shutdown = daemon::until_signalled()?;
     let manager = Manager::new(&config::supervision());
-    daemon::serve_runner(&config, &manager, shutdown).await
+    daemon::serve_runner(&config, &manager, reload, shutdown).await
 }

@@ -78,13 +78,14 @@ impl Manager {
         }
         tokio::select! {
             () = stop.cancelled() => (),
-            () = self.feed(house) => (),
+            () = self.feed(&house.pulses) => (),
             () = self.tell_status(house) => (),
         }
         self.tell(&[NotifyState::Stopping, NotifyState::Status("stopping")]);
     }
 
-    async fn feed(&self, house: &House) {
+    /// Feeds the watchdog as long as these loops turn; never returns.
+    pub(super) async fn feed(&self, pulses: &[Pulse]) {
         let Some(watchdog) = self.watchdog else {
             return std::future::pending().await;
         };
@@ -92,10 +93,10 @@ impl Manager {
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             ticks.tick().await;
-            if house.is_alive() {
+            if pulses.iter().all(Pulse::is_turning) {
                 self.tell(&[NotifyState::Watchdog]);
             } else {
-                let stuck = house.pulses.iter().filter(|pulse| !pulse.is_turning());
+                let stuck = pulses.iter().filter(|pulse| !pulse.is_turning());
                 let stuck: Vec<_> = stuck.map(Pulse::name).collect();
                 tracing::error!(?stuck, "a loop does not turn; the watchdog is not fed");
             }

@@ -10,11 +10,14 @@ use tokio_util::sync::CancellationToken;
 use toml::{Table, Value};
 use tracing::Level;
 
-use super::{Manager, bridge_settings, conducting, listening_owners, refuse_orphans, supervisors};
+use super::{
+    Manager, bridge_settings, conducting, listening_owners, refuse_orphans, runner, supervisors,
+};
 use crate::bridge::Bridge;
 use crate::buffer::Gate;
-use crate::config::{Config, Loaded, Supervisor};
+use crate::config::{Config, Loaded, Process, Supervisor};
 use crate::error::{Code, Report};
+use crate::runner::process::ProcessRunner;
 use crate::xmpp;
 
 /// What changes while running; every other key needs a restart.
@@ -27,6 +30,20 @@ const LIVE: [&str; 7] = [
     "conductor.slots",
     "log.level",
 ];
+
+/// What changes in a runner of its own; its other keys need a restart. A section: every key of it.
+const RUNNER_LIVE: [&str; 7] = [
+    "runner.process.transformations",
+    "runner.process.timeout",
+    "runner.process.grace",
+    "runner.process.keep_work",
+    "runner.process.retry_exit_codes",
+    "runner.process.limits.",
+    "log.level",
+];
+
+/// What a runner reads of the configuration.
+const RUNNERS: [&str; 2] = ["runner.", "log."];
 
 /// Reads the configuration again.
 type Load = Box<dyn Fn() -> Result<Loaded, Report> + Send + Sync>;
@@ -68,22 +85,54 @@ impl Reload {
         })
     }
 
-    /// Until `stop`.
+    /// Changes a daemon, until `stop`.
     pub(super) async fn run(mut self, live: Live, manager: &Manager, stop: &CancellationToken) {
-        loop {
-            tokio::select! {
-                () = stop.cancelled() => return,
-                _ = self.hangups.recv() => {}
-            }
-            manager.tell_reloading();
-            match self.reload(&live).await {
-                Ok(()) => tracing::info!("the configuration was read again"),
-                Err(report) => {
-                    tracing::error!(%report, "the configuration stays as it is: the new one cannot be used");
-                }
-            }
-            manager.tell(&[sd_notify::NotifyState::Ready]);
+        while self.is_asked(manager, stop).await {
+            let reloaded = self.reload(&live).await;
+            tell_outcome(reloaded, manager);
         }
+    }
+
+    /// Changes a runner in a process of its own, until `stop`.
+    pub(super) async fn run_runner(
+        mut self,
+        runner: &ProcessRunner,
+        manager: &Manager,
+        stop: &CancellationToken,
+    ) {
+        while self.is_asked(manager, stop).await {
+            let reloaded = self.reload_runner(runner);
+            tell_outcome(reloaded, manager);
+        }
+    }
+
+    /// Waits for the next wish; `false`: there is to be none any more.
+    async fn is_asked(&mut self, manager: &Manager, stop: &CancellationToken) -> bool {
+        tokio::select! {
+            () = stop.cancelled() => return false,
+            _ = self.hangups.recv() => {}
+        }
+        manager.tell_reloading();
+        true
+    }
+
+    /// Runs that live keep the limits that they began with.
+    fn reload_runner(&mut self, runner: &ProcessRunner) -> Result<(), Report> {
+        let new = (self.load)()?;
+        let now = &self.config.runner.process;
+        let process = Process {
+            work_dir: now.work_dir.clone(),
+            cgroup: now.cgroup.clone(),
+            ..new.config.runner.process
+        };
+        runner.reconfigure(runner::process_settings(&process));
+        (self.set_level)(new.config.log.level);
+        let keys = pending(&self.tree, &new.tree, &RUNNER_LIVE);
+        let of_runner = |key: &&String| RUNNERS.iter().any(|section| key.starts_with(section));
+        for key in keys.iter().filter(of_runner) {
+            tracing::warn!(key, "changed, and needs a restart");
+        }
+        Ok(())
     }
 
     async fn reload(&mut self, live: &Live) -> Result<(), Report> {
@@ -96,7 +145,7 @@ impl Reload {
         live.slots
             .store(conducting::slots(&config), Ordering::Relaxed);
         (self.set_level)(config.log.level);
-        for key in pending(&self.tree, &new.tree) {
+        for key in pending(&self.tree, &new.tree, &LIVE) {
             tracing::warn!(key, "changed, and needs a restart");
         }
         let listening = |config| BTreeSet::from_iter(listening_owners(config));
@@ -126,6 +175,16 @@ impl Reload {
     }
 }
 
+fn tell_outcome(reloaded: Result<(), Report>, manager: &Manager) {
+    match reloaded {
+        Ok(()) => tracing::info!("the configuration was read again"),
+        Err(report) => {
+            tracing::error!(%report, "the configuration stays as it is: the new one cannot be used");
+        }
+    }
+    manager.tell(&[sd_notify::NotifyState::Ready]);
+}
+
 /// What holds, with what can change while running.
 fn adopt(current: &Config, new: &Config) -> Config {
     let mut config = current.clone();
@@ -140,14 +199,18 @@ fn adopt(current: &Config, new: &Config) -> Config {
 }
 
 /// The keys that differ and do not change while running.
-fn pending(started: &Table, new: &Table) -> Vec<String> {
+fn pending(started: &Table, new: &Table, live: &[&str]) -> Vec<String> {
     let (mut before, mut after) = (BTreeMap::new(), BTreeMap::new());
     flatten("", started, &mut before);
     flatten("", new, &mut after);
     let keys: BTreeSet<_> = before.keys().chain(after.keys()).collect();
     let differ = |key: &&&String| before.get(**key) != after.get(**key);
     let keys = keys.iter().filter(differ);
-    let keys = keys.filter(|key| !LIVE.contains(&key.as_str()));
+    let is_live = |key: &str| {
+        let mut live = live.iter();
+        live.any(|live| key == *live || (live.ends_with('.') && key.starts_with(live)))
+    };
+    let keys = keys.filter(|key| !is_live(key));
     keys.map(|key| (*key).clone()).collect()
 }
 
@@ -172,8 +235,12 @@ mod tests {
         let table = |text: &str| text.parse::<Table>().unwrap();
         let before = table("[a]\nx = 1\ny = 2\n[a.b]\nz = [1]\n[log]\nlevel = \"info\"\n");
         let after = table("[a]\nx = 1\nw = 2\n[a.b]\nz = [2]\n[log]\nlevel = \"debug\"\n");
-        assert_eq!(pending(&before, &after), ["a.b.z", "a.w", "a.y"]);
-        assert!(pending(&before, &before).is_empty());
+        assert_eq!(pending(&before, &after, &LIVE), ["a.b.z", "a.w", "a.y"]);
+        assert_eq!(
+            pending(&before, &after, &["a.b.", "a.w"]),
+            ["a.y", "log.level"]
+        );
+        assert!(pending(&before, &before, &LIVE).is_empty());
     }
 
     #[test]
@@ -181,8 +248,12 @@ mod tests {
         let defaults = crate::config::DEFAULTS.parse::<Table>().unwrap();
         let mut keys = BTreeMap::new();
         flatten("", &defaults, &mut keys);
-        for key in LIVE.iter().filter(|key| **key != "supervisor") {
-            assert!(keys.contains_key(*key), "{key}");
+        let live = LIVE
+            .iter()
+            .chain(&RUNNER_LIVE)
+            .filter(|key| **key != "supervisor");
+        for live in live {
+            assert!(keys.keys().any(|key| key.starts_with(live)), "{live}");
         }
     }
 }

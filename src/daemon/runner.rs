@@ -2,26 +2,32 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use sd_notify::NotifyState;
 use tokio_util::sync::CancellationToken;
 
-use super::{Manager, SystemClock};
+use super::{Manager, Reload, SystemClock};
 use crate::config::{self, Config};
 use crate::error::{Code, Report};
 use crate::runner::cgroup::Wanted;
 use crate::runner::process::{KeepWork, Limits, OpenError, ProcessRunner, Settings};
 use crate::runner::remote::{self, ConnectError};
 use crate::runner::socket::{self, PlaceError, Service, Users};
+use crate::vitals::Pulse;
 
 /// Our own program, also where it was replaced since this process began.
 const OWN_PROGRAM: &str = "/proc/self/exe";
+
+/// The loop that waits for the daemon turns at least so often.
+const PULSE_LIMIT: Duration = Duration::from_secs(30);
 
 /// Runs jobs for the daemon that comes to the socket, until `shutdown`. What runs then goes on, and
 /// is found again by the next start. Reads no secret.
 pub async fn serve_runner(
     config: &Config,
     manager: &Manager,
+    reload: Reload,
     shutdown: CancellationToken,
 ) -> Result<(), Report> {
     if config.runner.in_process {
@@ -39,16 +45,28 @@ pub async fn serve_runner(
     let listener = socket::listen(place).map_err(|error| place_report(&error))?;
     let holder = runner.holder().to_owned();
     tracing::info!(socket = %place.display(), %holder, "the runner of gristmill {} starts", env!("CARGO_PKG_VERSION"));
+    let runner = Arc::new(runner);
     let service = Service {
-        runner: Arc::new(runner),
+        runner: runner.clone(),
         holder,
         users,
     };
+    let pulses = [Pulse::new("runner", PULSE_LIMIT)];
+    let [pulse] = pulses.clone();
     manager.tell(&[
         NotifyState::Ready,
         NotifyState::Status("serving its daemon"),
     ]);
-    socket::serve(listener, service, shutdown).await;
+    let aside = async {
+        tokio::join!(
+            manager.feed(&pulses),
+            reload.run_runner(&runner, manager, &shutdown)
+        )
+    };
+    tokio::select! {
+        () = socket::serve(listener, service, pulse, shutdown.clone()) => (),
+        _ = aside => (),
+    }
     manager.tell(&[NotifyState::Stopping]);
     Ok(())
 }
@@ -153,7 +171,13 @@ pub(super) fn open(process: &config::Process) -> Result<ProcessRunner, Report> {
             tracing::warn!(%folder, "runner.process.transformations: there is no such folder; jobs whose program is below it are trashed");
         }
     }
-    let settings = Settings {
+    let settings = process_settings(process);
+    ProcessRunner::open(settings, Arc::new(SystemClock)).map_err(|error| runner_report(&error))
+}
+
+/// How jobs run.
+pub(super) fn process_settings(process: &config::Process) -> Settings {
+    Settings {
         transformations: process.transformations.clone(),
         work_dir: process.work_dir.clone(),
         wrapper: PathBuf::from(OWN_PROGRAM),
@@ -171,8 +195,7 @@ pub(super) fn open(process: &config::Process) -> Result<ProcessRunner, Report> {
             config::Cgroup::Off => Wanted::Off,
             config::Cgroup::At(path) => Wanted::At(path.clone()),
         },
-    };
-    ProcessRunner::open(settings, Arc::new(SystemClock)).map_err(|error| runner_report(&error))
+    }
 }
 
 fn run_limits(limits: &config::Limits) -> Limits {

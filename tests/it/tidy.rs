@@ -12,7 +12,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("job", &[]),
     ("vitals", &[]),
     ("windmill", &["job"]),
-    ("runner", &["job"]),
+    ("runner", &["job", "vitals"]),
     ("buffer", &["job", "vitals"]),
     ("conductor", &["buffer", "job", "runner", "vitals"]),
     ("bridge", &["job", "windmill", "buffer"]),

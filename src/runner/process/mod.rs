@@ -68,6 +68,12 @@ impl ProcessRunner {
         Shared::open(settings, clock).map(|shared| Self(Arc::new(shared)))
     }
 
+    /// From now on runs are started by these settings, and those that end are judged by them. The
+    /// folder of the runs stays what it is.
+    pub fn reconfigure(&self, settings: Settings) {
+        self.0.reconfigure(settings);
+    }
+
     /// Looks whether a folder could be taken, and does not take it.
     pub fn look(work_dir: &Path) -> Result<(), OpenError> {
         work_dir::look(work_dir)

@@ -7,7 +7,7 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::process::Child;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
 
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
@@ -26,7 +26,8 @@ const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
 
 /// A process runner's state. It lives as long as a question that is being answered.
 pub(super) struct Shared {
-    settings: Settings,
+    /// Replaced as a whole; a question goes on with what it began with.
+    settings: RwLock<Arc<Settings>>,
     clock: Arc<dyn Clock>,
     boot_id: String,
     work_dir: WorkDir,
@@ -76,11 +77,25 @@ impl Shared {
             delegation: held::take(&settings.cgroup, &settings.work_dir),
             work_dir,
             boot_id: boot_id.trim_end().to_owned(),
-            settings,
+            settings: RwLock::new(Arc::new(settings)),
             clock,
             wrappers: Mutex::default(),
             looking: Mutex::default(),
         })
+    }
+
+    /// From now on runs are started and judged by these settings.
+    pub(super) fn reconfigure(&self, settings: Settings) {
+        let mut current = self
+            .settings
+            .write()
+            .unwrap_or_else(PoisonError::into_inner);
+        *current = Arc::new(settings);
+    }
+
+    fn settings(&self) -> Arc<Settings> {
+        let settings = self.settings.read();
+        settings.unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     pub(super) fn holder(&self) -> &str {
@@ -91,7 +106,8 @@ impl Shared {
         match self.work_dir.belong_to(store) {
             Ok(None) => Ok(()),
             Ok(Some(other)) => {
-                let path = self.settings.work_dir.display();
+                let settings = self.settings();
+                let path = settings.work_dir.display();
                 let what = format!("{path} has the runs of another store ({other})");
                 Err(RunError::Permanent(what))
             }
@@ -100,7 +116,7 @@ impl Shared {
     }
 
     pub(super) fn start(&self, order: &RunOrder) -> Result<(), RunError> {
-        let program = Program::of(&order.spec, &self.settings.transformations);
+        let program = Program::of(&order.spec, &self.settings().transformations);
         let program = program.map_err(RunError::Permanent)?;
         let folder = self.work_dir.run(order.key);
         if self.wrappers().contains_key(&order.key) || self.was_started(&folder)? {
@@ -136,6 +152,7 @@ impl Shared {
         if let Some(Err(error)) = delegation.map(Delegation::refresh) {
             return Err(RunError::Transient(error.to_string()));
         }
+        let settings = self.settings();
         launch::prepare(folder, order).map_err(|error| transient(&error))?;
         let brief = Brief {
             now: Moment {
@@ -145,12 +162,12 @@ impl Shared {
             boot_id: self.boot_id.clone(),
             stdout: program.stdout.clone(),
             stderr: program.stderr.clone(),
-            timeout: self.settings.timeout,
-            grace: self.settings.grace,
-            limits: self.settings.limits,
+            timeout: settings.timeout,
+            grace: settings.grace,
+            limits: settings.limits,
             cgroup: delegation.map(|delegation| delegation.of_run(order.key)),
         };
-        let mut child = launch::summon(&self.settings, order, program, &brief, folder)?;
+        let mut child = launch::summon(&settings, order, program, &brief, folder)?;
         let heard = launch::hear(&mut child);
         if let Ok(()) | Err(RunError::InDoubt(_)) = heard {
             self.wrappers().insert(order.key, Wrapper::Child(child));
@@ -227,7 +244,7 @@ impl Shared {
         };
         let now = self.clock.now();
         let report = outputs.and_then(|outputs: Vec<String>| {
-            report::report(trace, &folder.join(WORK), &outputs, &self.settings, now)
+            report::report(trace, &folder.join(WORK), &outputs, &self.settings(), now)
         });
         report.map_err(|error| transient(&error))
     }
@@ -246,7 +263,7 @@ impl Shared {
         if let Some(Wrapper::Child(mut child)) = self.wrappers().remove(&run) {
             let _ = child.wait();
         }
-        let kept = self.settings.keep_work.keeps(failed);
+        let kept = self.settings().keep_work.keeps(failed);
         let forgotten = self.work_dir.forget(run, kept);
         forgotten.map_err(|error| transient(&error))
     }

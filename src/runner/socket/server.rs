@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::time::{sleep, timeout};
+use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -13,6 +13,7 @@ use super::frames::{self, FrameError, Receiver, Sender};
 use super::wire::{Greeting, Welcome};
 use super::{GREETING_LIMIT, PROTOCOL, Users, session};
 use crate::runner::Runner;
+use crate::vitals::Pulse;
 
 /// So many may be about to say who they are; more are turned away unheard.
 const MAX_GREETINGS: usize = 32;
@@ -20,6 +21,9 @@ const MAX_GREETINGS: usize = 32;
 const SLOT_LIMIT: Duration = Duration::from_secs(3);
 /// How long to wait where the system has no room for one more connection.
 const ACCEPT_AGAIN: Duration = Duration::from_millis(200);
+
+/// The loop that waits for visitors turns at least so often.
+const TURN_EVERY: Duration = Duration::from_secs(1);
 
 /// What is served, and to whom.
 pub struct Service {
@@ -39,7 +43,12 @@ struct House {
 }
 
 /// Serves until `stop`, and then sees done what was begun. Runs live on.
-pub async fn serve(listener: UnixListener, service: Service, stop: CancellationToken) {
+pub async fn serve(
+    listener: UnixListener,
+    service: Service,
+    pulse: Pulse,
+    stop: CancellationToken,
+) {
     let house = Arc::new(House {
         service,
         slot: Arc::new(Semaphore::new(1)),
@@ -47,10 +56,14 @@ pub async fn serve(listener: UnixListener, service: Service, stop: CancellationT
     });
     let greetings = Arc::new(Semaphore::new(MAX_GREETINGS));
     let visitors = TaskTracker::new();
+    let mut ticks = interval(TURN_EVERY);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
+        pulse.turn();
         let accepted = tokio::select! {
             biased;
             () = stop.cancelled() => break,
+            _ = ticks.tick() => continue,
             accepted = listener.accept() => accepted,
         };
         match (accepted, greetings.clone().try_acquire_owned()) {

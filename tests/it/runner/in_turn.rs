@@ -10,6 +10,7 @@ use gristmill::job::{RunKey, RunOrder, RunReport, StoreId};
 use gristmill::runner::remote::{Link, Settings};
 use gristmill::runner::socket::{Service, Users, listen, serve};
 use gristmill::runner::{News, RunError, RunState, Runner};
+use gristmill::vitals::Pulse;
 use tempfile::TempDir;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
@@ -106,7 +107,8 @@ impl Scene {
             users: Users::ourselves(),
         };
         let listener = listen(&scene.settings().socket).unwrap();
-        tokio::spawn(serve(listener, service, CancellationToken::new()));
+        let pulse = Pulse::new("runner", Duration::MAX);
+        tokio::spawn(serve(listener, service, pulse, CancellationToken::new()));
         scene
     }
 

@@ -13,6 +13,7 @@ use gristmill::runner::process::{KeepWork, Limits, ProcessRunner, Settings};
 use gristmill::runner::remote::{self, Link, RemoteRunner};
 use gristmill::runner::socket::{Service, Users, listen, serve};
 use gristmill::runner::{RunError, Runner};
+use gristmill::vitals::Pulse;
 use tempfile::TempDir;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -123,7 +124,8 @@ impl Stage {
         };
         let listener = listen(&self.socket()).unwrap();
         let stop = CancellationToken::new();
-        let server = tokio::spawn(serve(listener, service, stop.clone()));
+        let pulse = Pulse::new("runner", Duration::MAX);
+        let server = tokio::spawn(serve(listener, service, pulse, stop.clone()));
         self.server = Some((server, stop));
     }
 

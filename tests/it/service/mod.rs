@@ -4,6 +4,7 @@ mod health;
 mod metrics;
 mod packaging;
 mod reload;
+mod runner;
 mod stuck;
 mod systemd;
 mod top;
