@@ -1,5 +1,6 @@
 //! What fuzzers begin with and have found is replayed on the same functions.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
 
@@ -67,5 +68,47 @@ fn every_fuzzer_does_no_more_than_to_call_its_target() {
         let known =
             ["std", "core"].contains(&used) || dependencies.contains_key(&used.replace('_', "-"));
         assert!(known, "fuzz/Cargo.toml lacks {used}");
+    }
+}
+
+/// What is locked, by name; several versions of one are joined.
+fn locked(file: &str) -> BTreeMap<String, (BTreeSet<String>, BTreeSet<String>)> {
+    let text = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(file)).unwrap();
+    let lock: toml::Table = toml::from_str(&text).unwrap();
+    let mut packages = BTreeMap::<_, (BTreeSet<_>, BTreeSet<_>)>::new();
+    for package in lock["package"].as_array().unwrap() {
+        let text = |value: &toml::Value| value.as_str().unwrap().to_owned();
+        let (versions, needs) = packages.entry(text(&package["name"])).or_default();
+        versions.insert(text(&package["version"]));
+        let all = package.get("dependencies").and_then(toml::Value::as_array);
+        needs.extend(all.into_iter().flatten().map(text));
+    }
+    packages
+}
+
+/// The fuzzers' crate, which is locked by itself, feeds the program that is built elsewhere.
+#[test]
+fn the_fuzzers_have_the_programs_crates() {
+    let (ours, theirs) = (locked("Cargo.lock"), locked("fuzz/Cargo.lock"));
+    let ((_, we_need), (_, they_need)) = (&ours["gristmill"], &theirs["gristmill"]);
+    let manifest: toml::Table = toml::from_str(include_str!("../../Cargo.toml")).unwrap();
+    for name in manifest["dependencies"].as_table().unwrap().keys() {
+        let is_it = |need: &&String| need.split(' ').next() == Some(name);
+        assert!(
+            we_need.iter().any(|need| is_it(&need)),
+            "{name} is not locked"
+        );
+        assert!(
+            they_need.iter().any(|need| is_it(&need)),
+            "fuzz/Cargo.lock lacks {name}: cargo update --workspace --manifest-path fuzz/Cargo.toml"
+        );
+    }
+    for (name, (versions, _)) in &theirs {
+        let known = ours.get(name).map(|(known, _)| known);
+        let other: Vec<_> = known
+            .into_iter()
+            .flat_map(|known| versions.difference(known))
+            .collect();
+        assert!(other.is_empty(), "fuzz/Cargo.lock has {name} {other:?}");
     }
 }
