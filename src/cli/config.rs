@@ -21,6 +21,8 @@ pub(super) fn run(command: Config, output: &mut Output) -> Result<(), Report> {
         Config::Check { source, connect } => {
             let loaded = source.load()?;
             daemon::check_daemon(&loaded)?;
+            loaded.config.xmpp.password()?;
+            loaded.config.buffer.password()?;
             if loaded.config.conductor.enabled && !loaded.config.runner.in_process {
                 daemon::check_runner(&loaded)?;
             }

@@ -137,6 +137,24 @@ fn what_a_runner_cannot_have_is_found_in_the_same_way(#[case] flag: &str, #[case
     }
 }
 
+/// A pipe can be read once.
+#[test]
+fn a_password_may_come_by_a_pipe() {
+    let site = site();
+    let pipe = site.path().join("pipe");
+    let mut made = std::process::Command::new("mkfifo");
+    let made = made.args(["--mode", "600"]).arg(&pipe).status();
+    assert!(made.unwrap().success());
+    let writer = std::thread::spawn({
+        let pipe = pipe.clone();
+        move || fs::write(pipe, "secret").unwrap()
+    });
+    let flag = format!("xmpp.password_file={}", pipe.display());
+    let (serves, said) = serves(site.path(), &[flag]);
+    assert!(serves, "{said}");
+    writer.join().unwrap();
+}
+
 /// Nobody else may write in the site's folder.
 #[rstest]
 #[case("log.level=info", Code::StoreInvalid)]
