@@ -150,7 +150,9 @@ impl Shared {
     ) -> Result<(), RunError> {
         let delegation = self.delegation.as_ref();
         if let Some(Err(error)) = delegation.map(Delegation::refresh) {
-            return Err(RunError::Transient(error.to_string()));
+            let next = "start again what handed it out (gristmill-jobs.service), or the runner";
+            let what = format!("no cgroups for runs any more: {error}; {next}");
+            return Err(RunError::Transient(what));
         }
         let settings = self.settings();
         launch::prepare(folder, order).map_err(|error| transient(&error))?;

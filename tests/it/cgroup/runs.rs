@@ -87,6 +87,12 @@ fn a_run_without_its_cgroup_is_tried_again(found: &Found) {
     found.result("refused", None);
     let refused = found.text("refused");
     assert!(refused.contains("no cgroup for the run, /sys/fs/cgroup/mill/7-1"));
+    found.result("vanished", None);
+    assert!(
+        found
+            .text("vanished")
+            .contains("no cgroups for runs any more")
+    );
 }
 
 fn the_place_is_told(found: &Found) {

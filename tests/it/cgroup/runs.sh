@@ -54,6 +54,10 @@ mill() {
     gristmill "$@" --config /tmp/gristmill.toml
 }
 
+tried_in_vain() {
+    show "$1" | grep -q 'no cgroups for runs any more'
+}
+
 lives() {
     if [ -e "/proc/$1" ]; then echo lives; else echo gone; fi
 }
@@ -158,6 +162,18 @@ outcome refused 7
 kill $squatter
 wait $squatter
 rmdir $tree/mill/7-1
+
+# Who handed the cgroup out takes it back, and hands out another one.
+echo $daemon >$tree/cgroup.procs
+(cd $tree/mill && rmdir daemon)
+rmdir $tree/mill
+submit vanished <<'END'
+#!/bin/sh
+END
+until_well tried_in_vain 8
+mkdir $tree/mill $tree/mill/daemon
+echo $daemon >$tree/mill/daemon/cgroup.procs
+outcome vanished 8
 
 section left
 (cd $tree/mill && ls -d */)

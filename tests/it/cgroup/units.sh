@@ -41,6 +41,8 @@ echo
 limits 1
 
 section restarted
+systemctl daemon-reload
+systemctl set-property --runtime gristmill-jobs MemoryMax=400M
 systemctl restart gristmill-runner && echo well
 until_well runner_runs
 limits 1

@@ -11,9 +11,9 @@ section() {
 # Waits until a command goes well.
 until_well() {
     local i
-    for ((i = 0; i < 600; i++)); do
+    for ((i = 0; i < 300; i++)); do
         "$@" >/dev/null 2>&1 && return
-        sleep 0.2
+        sleep 0.5
     done
     section "late: $*"
 }
