@@ -309,8 +309,13 @@ fn a_demo_that_cannot_go_well_does_not_end_well() {
         &shell("TMPDIR=/nonexistent exec \"$@\"", &["demo"]),
         Code::DemoBroken,
     );
-    let bare = "exec unshare --mount /bin/sh -c 'mount -t tmpfs -o noexec none /tmp && TMPDIR=/tmp exec \"$@\"' sh \"$@\"";
-    fails(&shell(bare, &["demo", "--jobs", "4"]), Code::DemoSurprised);
+    let folder = folder::new();
+    let bare = format!(
+        "exec unshare --mount /bin/sh -c \
+         'mount -t tmpfs -o noexec none \"$0\" && TMPDIR=\"$0\" exec \"$@\"' {} \"$@\"",
+        folder.path().display()
+    );
+    fails(&shell(&bare, &["demo", "--jobs", "4"]), Code::DemoSurprised);
 }
 
 #[test]
