@@ -184,10 +184,11 @@ fn it_shows_a_daemon_at_work_until_q_is_pressed() {
     }
     assert!(!terminal.written().contains("\x1b[31mEVIL"));
     assert!(terminal.written().contains("\x1b[38;5;"), "no colours");
+    daemon.command(&["job", "kill", "--job-id", "4711", "--yes"]);
+    terminal.wait_for("cancelled 1");
     terminal.press("x");
     terminal.press("q");
     terminal.has_quit();
-    daemon.command(&["job", "kill", "--job-id", "4711", "--yes"]);
 }
 
 #[test]
