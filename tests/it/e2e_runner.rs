@@ -99,7 +99,7 @@ fn a_plain_users_jobs_have_limited_processes_and_harm_no_later_ones() {
     let daemon = Gristmill::on_sqlite(&server, &flags(&[one_by_one]));
     let limits = ["runner.process.limits.processes=20"];
     let mut runner = Runner::beside(&daemon, Some(SECOND_USER), &limits);
-    // A bomb that is not seen in time on a busy machine grows to this and no further.
+    // A bomb that is not seen in time on a busy machine grows to this, and stays as it is.
     runner.stop();
     runner.start_confined(250);
     // As root: a runner of another user than the daemon's must be named.
@@ -114,7 +114,7 @@ fn a_plain_users_jobs_have_limited_processes_and_harm_no_later_ones() {
         "limits",
         "grep -c 'Max processes  *[0-9]' /proc/self/limits >>$LOG",
     );
-    daemon.script("bomb", "bomb() { bomb | bomb & }; bomb; sleep 60");
+    daemon.script("bomb", "bomb() { bomb | bomb & sleep 60; }; bomb");
     let mut scene = Scene::open(&server);
     scene.submit(&["limits", "bomb", "limits"]);
     let words = scene.wait_until_finished();
