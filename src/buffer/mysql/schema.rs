@@ -96,13 +96,18 @@ async fn run(server: &Server, conn: &mut Conn, database: &str) -> Result<Vec<Ste
 /// A server that goes away in the middle is no reason to give up: steps can be taken again.
 fn migration_error(why: &refinery::Error) -> OpenError {
     let text = format!("the migration failed: {why}");
-    let cause = match why.kind() {
-        refinery::error::Kind::Connection(_, cause) => cause.downcast_ref::<Error>(),
-        _ => None,
-    };
-    match cause {
+    match of_server(why) {
         Some(Error::Server(server)) if !PASSING.contains(&server.code) => OpenError::Invalid(text),
         Some(_) => OpenError::Unreachable(text),
         None => OpenError::Invalid(text),
     }
+}
+
+/// The server's or the line's error, which may be wrapped more than once.
+fn of_server(why: &refinery::Error) -> Option<&Error> {
+    let refinery::error::Kind::Connection(_, cause) = why.kind() else {
+        return None;
+    };
+    let wrapped = || cause.downcast_ref().and_then(of_server);
+    cause.downcast_ref().or_else(wrapped)
 }

@@ -141,6 +141,8 @@ async fn a_full_queue_is_busy_at_once() {
         it.supervisor
             .send(&look_up(&format!("q-{call}"), "7"))
             .await;
+        // Whatever comes before has found its place by then.
+        it.supervisor.ask_jobs_wanted(&format!("then-{call}")).await;
     }
     let busy = it.supervisor.answer("q-19").await;
     for part in ["resource-constraint", "wait", "busy", "retryAfter"] {
