@@ -28,7 +28,7 @@ lease = "2m"
 retry_after = "1s"
 slots = 2
 [runner.process]
-work_dir = "/tmp/work"
+work_dir = "/tmp/mill"
 cgroup = "/mill"
 grace = "1s"
 [runner.process.limits]
@@ -125,9 +125,9 @@ END
 until_well test -s /tmp/adopted.starts
 kill -KILL $daemon
 wait $daemon
-rm /tmp/work/held
+rm /tmp/mill/held
 serve mill/daemon
-until_well test -s /tmp/work/held
+until_well test -s /tmp/mill/held
 section adopted.limits
 grep . $tree/mill/5-1/memory.max $tree/mill/5-1/pids.max
 touch /tmp/go
@@ -145,7 +145,7 @@ echo $! >/tmp/orphan.pid
 env -i sleep 1000
 END
 until_well test -s /tmp/orphan.pid
-kill -KILL "$(sed -n 's/.*"pid":\([0-9]*\).*/\1/p' /tmp/work/runs/6-1/journal)"
+kill -KILL "$(sed -n 's/.*"pid":\([0-9]*\).*/\1/p' /tmp/mill/runs/6-1/journal)"
 outcome orphaned 6
 section orphan
 lives "$(cat /tmp/orphan.pid)"
@@ -182,25 +182,25 @@ section left
 kill $daemon
 wait $daemon
 cp /tmp/log /tmp/log.first
-rm -r /tmp/work
+rm -r /tmp/mill
 serve own --set runner.process.cgroup=auto
-until_well test -s /tmp/work/held
+until_well test -s /tmp/mill/held
 section own
-cat /tmp/work/held "/proc/$daemon/cgroup"
+cat /tmp/mill/held "/proc/$daemon/cgroup"
 kill -KILL $daemon
 wait $daemon
-rm -r /tmp/work
+rm -r /tmp/mill
 serve own/service --set runner.process.cgroup=auto
-until_well test -s /tmp/work/held
+until_well test -s /tmp/mill/held
 section again
-cat /tmp/work/held "/proc/$daemon/cgroup"
+cat /tmp/mill/held "/proc/$daemon/cgroup"
 kill $daemon
 wait $daemon
-rm -r /tmp/work
+rm -r /tmp/mill
 serve . --set runner.process.cgroup=auto
-until_well test -s /tmp/work/held
+until_well test -s /tmp/mill/held
 section root
-cat /tmp/work/held
+cat /tmp/mill/held
 
 section log
 cat /tmp/log.first
