@@ -14,12 +14,10 @@ use rand::rngs::StdRng;
 use rand::seq::IndexedRandom;
 use rand::{RngExt, SeedableRng};
 use rstest::rstest;
-use tempfile::TempDir;
 
 use crate::rig::failure::fails;
-use crate::rig::folder;
-use crate::rig::gristmill::secret;
 use crate::rig::process::{PATIENCE, Process, command, command_as};
+use crate::rig::site::site;
 
 /// The number of a user that nobody has.
 const STRANGE_USER: u32 = 61_300;
@@ -101,25 +99,6 @@ fn what_this_machine_cannot_have_is_found_before_anything_is_begun() {
         seen += 1;
     }
     assert!(seen >= 10, "{seen} files");
-}
-
-/// A configuration that is sound, over an XMPP server that is not there.
-fn site() -> TempDir {
-    let site = folder::new();
-    let folder = site.path().display();
-    let config = format!(
-        "[xmpp]\njid = \"executor@localhost/panda\"\nserver = \"127.0.0.1:1\"\n\
-         password_file = \"{folder}/password\"\n\
-         [[supervisor]]\njid = \"supervisor@localhost\"\n\
-         [buffer]\nurl = \"sqlite:{folder}/buffer.db\"\n\
-         [runner]\nsocket = \"{folder}/run/runner.sock\"\n\
-         [runner.process]\nwork_dir = \"{folder}/work\"\n\
-         [http]\nlisten = \"unix:{folder}/http.sock\"\n\
-         [capture]\ncontrol = \"{folder}/capture\"\n"
-    );
-    fs::write(site.path().join("gristmill.toml"), config).unwrap();
-    secret(&site.path().join("password"), "secret");
-    site
 }
 
 #[rstest]

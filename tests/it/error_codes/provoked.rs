@@ -21,6 +21,7 @@ use crate::rig::gristmill::{ACCOUNTS, Gristmill, SUPERVISOR, secret};
 use crate::rig::mariadb::MariaDb;
 use crate::rig::process::{PATIENCE, program};
 use crate::rig::prosody::Prosody;
+use crate::rig::site::site;
 
 /// How long a command may take to find out that it cannot go on, on a busy machine.
 const LIMIT_SECONDS: &str = "120";
@@ -32,21 +33,7 @@ struct Site(TempDir);
 
 impl Site {
     fn new() -> Self {
-        let site = Self(folder::new());
-        let folder = site.0.path().display();
-        let config = format!(
-            "[xmpp]\njid = \"executor@localhost/panda\"\nserver = \"127.0.0.1:1\"\n\
-             password_file = \"{folder}/password\"\n\
-             [[supervisor]]\njid = \"supervisor@localhost\"\n\
-             [buffer]\nurl = \"sqlite:{folder}/buffer.db\"\n\
-             [runner]\nsocket = \"{folder}/run/runner.sock\"\n\
-             [runner.process]\nwork_dir = \"{folder}/work\"\ntransformations = [\"{folder}\"]\n\
-             [http]\nlisten = \"unix:{folder}/http.sock\"\n\
-             [capture]\ncontrol = \"{folder}/capture\"\n"
-        );
-        fs::write(site.0.path().join("gristmill.toml"), config).unwrap();
-        secret(&site.0.path().join("password"), "secret");
-        site
+        Self(site())
     }
 
     fn folder(&self) -> &Path {

@@ -18,6 +18,7 @@ pub mod ports;
 pub mod process;
 pub mod prosody;
 pub mod runner;
+pub mod site;
 pub mod slixmpp;
 pub mod tree;
 
