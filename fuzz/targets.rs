@@ -23,6 +23,8 @@ use tokio::net::{UnixListener, UnixStream};
 use tokio::runtime::Runtime;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
+use xmpp_parsers::minidom::rxml::error::EndOrError;
+use xmpp_parsers::minidom::rxml::{Parse, Parser};
 
 /// No answer takes longer, on a machine that is busy with others.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -49,8 +51,12 @@ pub fn reader(bytes: &[u8]) {
     }
 }
 
+/// The begin of a stream from an XMPP server.
+const HEADER: &[u8] = b"<stream:stream xmlns='jabber:client' \
+    xmlns:stream='http://etherx.jabber.org/streams' version='1.0'>";
+
 /// A stream from an XMPP server: what goes out does not depend on the pieces in which it came, and
-/// is not much longer.
+/// is not much longer; after the log-in the parser reads all of it.
 pub fn guard(bytes: &[u8]) {
     let limits = GuardLimits {
         depth: 5,
@@ -60,18 +66,29 @@ pub fn guard(bytes: &[u8]) {
         elements: 12,
         stanza_bytes: 400,
     };
-    let filtered = |size: usize| {
+    let filtered = |bytes: &[u8], size: usize| {
         let (mut guard, mut out) = (Guard::new(limits, GuardReport::default()), Vec::new());
         for piece in bytes.chunks(size) {
             guard.feed(piece, &mut out);
         }
         out
     };
-    let whole = filtered(bytes.len().max(1));
-    assert_eq!(whole, filtered(1));
-    assert_eq!(whole, filtered(7));
+    let whole = filtered(bytes, bytes.len().max(1));
+    assert_eq!(whole, filtered(bytes, 1));
+    assert_eq!(whole, filtered(bytes, 7));
     // A marker for each stanza that is cut, and what it closes.
     assert!(whole.len() <= 64 * (bytes.len() + 16), "{}", whole.len());
+    // A stream begins anew after the log-in, and its parser with it.
+    let in_stream = filtered(&[HEADER, HEADER, bytes].concat(), 7);
+    let (_, mut rest) = in_stream.split_at(HEADER.len());
+    let mut parser = Parser::default();
+    loop {
+        match parser.parse(&mut rest, false) {
+            Ok(Some(_)) => {}
+            Ok(None) | Err(EndOrError::NeedMoreData) => break,
+            Err(error) => panic!("{error:?} in {:?}", String::from_utf8_lossy(&in_stream)),
+        }
+    }
 }
 
 /// A configuration file: what is wrong is a mistake that is explained, and never a bug.

@@ -240,6 +240,10 @@ fn cut_fault(mark: &Element) -> Fault {
             FaultCode::Malformed,
             "comments, processing instructions and declarations cannot be sent over XMPP",
         ),
+        Some("unreadable") => (
+            FaultCode::Malformed,
+            "the stanza holds what cannot be read as XML here",
+        ),
         Some("stanza") => (
             FaultCode::TooLarge,
             "the stanza is too long; send fewer jobs at a time",

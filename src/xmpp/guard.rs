@@ -2,20 +2,24 @@
 //! nesting, long attributes and names, stanzas without end) is cut out before it gets there.
 //!
 //! A stanza that is cut short stays one stanza, for stream management counts them: it gets a
-//! marker element, what is open is closed, and the rest is swallowed up to its real end. All else
-//! goes through byte for byte, and nothing but the current tag is ever held back.
+//! marker element, what is open is closed, and the rest is swallowed up to its real end. A whole
+//! stanza is read by the parser's double before it is passed on; where that fails, a cut one takes
+//! its place. All else goes through byte for byte.
 
 mod flow;
 mod lexer;
+mod proof;
 #[cfg(test)]
 mod properties;
 mod report;
+mod stand_in;
 mod stream;
 mod tag;
 #[cfg(test)]
 mod tests;
 
 use lexer::State;
+use proof::Proof;
 pub use report::{GuardReport, StreamError, Trips};
 pub use stream::{Guarded, Unread};
 
@@ -31,6 +35,8 @@ const ERROR_TEXT_BYTES: usize = 1000;
 const MAX_HEADERS: usize = 2;
 /// A character has at most so many bytes after its first.
 const CONTINUATION_BYTES: u8 = 3;
+/// What an error's sender is told by, of a stanza's attributes.
+const VITAL: [&[u8]; 4] = [b"type", b"id", b"from", b"to"];
 const STREAM_MANAGEMENT: &[u8] = b"urn:xmpp:sm:3";
 
 /// What one stanza may be at most. Each stays below what the parser can take.
@@ -67,11 +73,13 @@ pub enum Limit {
     Stanza,
     /// A comment, processing instruction or declaration: not allowed in XMPP, fatal to the parser.
     Markup,
+    /// The parser cannot read it, for whatever reason.
+    Unreadable,
 }
 
 impl Limit {
     /// All of them.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Depth,
         Self::Attribute,
         Self::Name,
@@ -79,6 +87,7 @@ impl Limit {
         Self::Elements,
         Self::Stanza,
         Self::Markup,
+        Self::Unreadable,
     ];
 }
 
@@ -92,6 +101,11 @@ pub struct Guard {
     flow: Flow,
     /// What the current tag or reference has so far, not yet passed on.
     held: Vec<u8>,
+    /// What is to be passed on of the current stanza, once it is whole and proved.
+    whole: Vec<u8>,
+    proof: Proof,
+    /// What is in `whole` is complete.
+    due: Option<Due>,
     /// Where in `held` the current attribute begins.
     attribute: Option<usize>,
     element: Kind,
@@ -124,6 +138,15 @@ enum Flow {
     Trim(Limit),
     /// The stanza has been cut; nothing passes until its end.
     Swallow,
+}
+
+/// What is complete, and can be passed on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Due {
+    /// The stream's own start tag.
+    Header,
+    /// A stanza, whole or cut, or the end of the stream.
+    Stanza,
 }
 
 /// What the current tag belongs to.
@@ -191,6 +214,7 @@ impl Limit {
             Self::Elements => "elements",
             Self::Stanza => "stanza",
             Self::Markup => "markup",
+            Self::Unreadable => "unreadable",
         }
     }
 }
@@ -205,6 +229,9 @@ impl Guard {
             lexer: State::Text,
             flow: Flow::Pass,
             held: Vec::new(),
+            whole: Vec::new(),
+            proof: Proof::default(),
+            due: None,
             attribute: None,
             element: Kind::Unknown,
             headers: 0,
@@ -221,28 +248,34 @@ impl Guard {
     }
 
     fn holds_nothing(&self) -> bool {
-        self.held.is_empty()
+        self.held.is_empty() && self.whole.is_empty()
+    }
+
+    /// Whether a stanza is on its way: what passes next is its begin.
+    fn holds_a_stanza(&self) -> bool {
+        !self.whole.is_empty()
     }
 
     /// Takes what came in and appends to `out` what the parser may see of it. The chunks in which
     /// it comes make no difference to what goes out in all.
     pub fn feed(&mut self, input: &[u8], out: &mut Vec<u8>) {
         self.report.count(input.len());
+        let mut whole = std::mem::take(&mut self.whole);
         let mut rest = input;
         while let Some(&next) = rest.first() {
-            let room = self.room(next, out).min(rest.len());
+            let room = self.room(next, &mut whole).min(rest.len());
             let (used, event) = self.lexer.step(rest.get(..room).unwrap_or(rest));
-            let Some((taken, after)) = rest.split_at_checked(used) else {
-                return;
-            };
+            let (taken, after) = rest.split_at_checked(used).unwrap_or((rest, b""));
             rest = after;
             #[cfg(test)]
             {
                 self.work += 1 + used;
             }
             self.bytes += used;
-            self.handle(event, taken, out);
+            self.handle(event, taken, &mut whole);
+            self.pass(&mut whole, out);
         }
+        self.whole = whole;
     }
 
     /// How many bytes the lexer may take before limits are looked at again: up to the first byte

@@ -1,13 +1,10 @@
 //! What the guard does with each token: pass it on, cut the stanza, swallow what is left of it.
 
-use super::lexer::{Event, State, Tag};
+use super::lexer::{Event, State, Tag, is_space};
 use super::{
-    ERROR_TEXT_BYTES, Flow, Guard, KEPT_BYTES, Kind, LastWords, Limit, MAX_HEADERS, NAMESPACE,
-    Path, STREAM_MANAGEMENT, StreamError, tag,
+    Due, ERROR_TEXT_BYTES, Flow, Guard, KEPT_BYTES, Kind, LastWords, Limit, MAX_HEADERS, NAMESPACE,
+    Path, STREAM_MANAGEMENT, StreamError, VITAL, tag,
 };
-
-/// What an error's sender is told by, of a stanza's attributes.
-const VITAL: [&[u8]; 4] = [b"type", b"id", b"from", b"to"];
 
 impl Guard {
     pub(super) fn handle(&mut self, event: Event, taken: &[u8], out: &mut Vec<u8>) {
@@ -16,6 +13,14 @@ impl Guard {
             self.cut(limit, out);
         }
         match event {
+            Event::Text if self.is_between_stanzas() => {
+                out.extend(taken.iter().filter(|byte| is_space(**byte)));
+            }
+            Event::Reference | Event::Cdata | Event::Markup | Event::MarkupPart
+                if self.is_between_stanzas() =>
+            {
+                self.held.clear();
+            }
             Event::Text if self.flow == Flow::Pass => {
                 self.note_text(taken);
                 out.extend_from_slice(taken);
@@ -63,9 +68,10 @@ impl Guard {
                 self.element = Kind::Stanza;
                 self.elements = 1;
             }
-            _ if self.level == 0 => {
-                self.headers += usize::from(tag == Tag::Start);
+            Tag::Start if self.level == 0 => {
+                self.headers += 1;
                 self.element = Kind::Stream;
+                self.proof.begin();
                 out.append(&mut self.held);
             }
             Tag::Start => {
@@ -87,6 +93,7 @@ impl Guard {
         match (self.flow, self.element) {
             (Flow::Pass, Kind::Stream) => {
                 self.element = Kind::Unknown;
+                self.due = Some(Due::Header);
                 return;
             }
             (Flow::Pass, _) => self.pass_tag(tag, opens, out),
@@ -123,6 +130,9 @@ impl Guard {
     }
 
     fn end_stanza(&mut self) {
+        if self.flow == Flow::Pass {
+            self.due = Some(Due::Stanza);
+        }
         self.flow = Flow::Pass;
         self.path.clear();
         self.spill = 0;
@@ -136,6 +146,11 @@ impl Guard {
                 },
             });
         }
+    }
+
+    /// In the stream after the log-in, and in no stanza of it: there is nothing but white space.
+    fn is_between_stanzas(&self) -> bool {
+        self.level == 0 && self.headers == MAX_HEADERS
     }
 
     /// Cuts the stanza here. In its own tag, only what follows its name is trimmed.
@@ -152,6 +167,7 @@ impl Guard {
 
     fn swallow(&mut self) {
         self.flow = Flow::Swallow;
+        self.due = Some(Due::Stanza);
         self.held.clear();
         self.path.clear();
     }
@@ -318,12 +334,12 @@ impl Path {
     }
 }
 
-fn put_marker(limit: Limit, out: &mut Vec<u8>) {
+pub(super) fn put_marker(limit: Limit, out: &mut Vec<u8>) {
     let marker = format!("<cut xmlns='{NAMESPACE}' limit='{}'/>", limit.name());
     out.extend_from_slice(marker.as_bytes());
 }
 
-fn put_end_tag(name: &[u8], out: &mut Vec<u8>) {
+pub(super) fn put_end_tag(name: &[u8], out: &mut Vec<u8>) {
     out.extend_from_slice(b"</");
     out.extend_from_slice(name);
     out.push(b'>');

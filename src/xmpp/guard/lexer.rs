@@ -280,6 +280,6 @@ fn run(input: &[u8], ends: impl Fn(u8) -> bool) -> usize {
     input.iter().position(|&b| ends(b)).unwrap_or(input.len())
 }
 
-fn is_space(byte: u8) -> bool {
+pub(super) fn is_space(byte: u8) -> bool {
     matches!(byte, b' ' | b'\t' | b'\r' | b'\n')
 }

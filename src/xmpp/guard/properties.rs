@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 use xmpp_parsers::minidom::rxml::{Parse, Parser, RawEvent, RawParser};
 
-use super::tests::{HEADER, filtered};
+use super::tests::{HEADER, filtered, is_readable};
 use super::*;
 
 /// What one stream-level element looks like from outside.
@@ -20,6 +20,7 @@ fn elements() -> impl Strategy<Value = String> {
             "<p:e xmlns:p='x' p:a='1'/>", "<e a='&gt;&#10;'/>", "<e a = 'x'\n b='y'\t/>",
         ]).prop_map(str::to_owned),
         1 => prop::sample::select(vec!["<!-- > -- x -->".replace("-- x", "x"), "<?p > ?>".into(), "<!---->".into()]),
+        1 => odd(),
         1 => (20..60_usize).prop_map(|length| format!("<e a='{}'/>", "é".repeat(length))),
         1 => (10..40_usize).prop_map(|length| format!("<e{}/>", "e".repeat(length))),
         1 => (10..60_usize).prop_map(|length| "é".repeat(length)),
@@ -28,6 +29,60 @@ fn elements() -> impl Strategy<Value = String> {
         ("[a-z]{1,8}", prop::collection::vec(inner, 0..5))
             .prop_map(|(name, content)| format!("<{name}>{}</{name}>", content.concat()))
     })
+}
+
+/// What one parser takes for XML and another may not.
+fn odd() -> impl Strategy<Value = String> {
+    let odd = vec![
+        "<e a='1\r2'/>",
+        "<e a='1\n2\t3'/>",
+        "\r",
+        "a\r]",
+        "<xml:e/>",
+        "<e xml:a=''/>",
+        "<e xml:lang=''/>",
+        "<e xmlns='http://www.w3.org/XML/1998/namespace'/>",
+        "<e xmlns='http://www.w3.org/2000/xmlns/'/>",
+        "<e xmlns:xml='http://www.w3.org/XML/1998/namespace'/>",
+        "<e xmlns:xml='x'/>",
+        "<e xmlns:xmlns='x'/>",
+        "<e xmlns:p='http://www.w3.org/XML/1998/namespace' p:lang='en'/>",
+        "<xmlns:e/>",
+        "<q:e/>",
+        "<e q:a=''/>",
+        "<e a='' a=''/>",
+        "<e xmlns:p='x' xmlns:q='x' p:a='' q:a=''/>",
+        "<e xmlns:p=''/>",
+        "<e xmlns=''/>",
+        "<e xmlns='' a='' xmlns=''/>",
+        "<e xmlns:p='x' xmlns:p='x'/>",
+        "&nbsp;",
+        "&#0;",
+        "&#11;",
+        "&#xfffe;",
+        "&#xd800;",
+        "\u{fffe}",
+        "\u{b}",
+        "\u{85}",
+        "\u{2028}",
+        "\u{feff}",
+        "]]>",
+        "<e a='<'/>",
+        "<e a='&x;'/>",
+        "<:e/>",
+        "<e:/>",
+        "<e:f:g xmlns:e='x'/>",
+        "<1/>",
+        "<e 1=''/>",
+        "<é/>",
+        "<·/>",
+        "<e a=''b=''/>",
+        "<e\u{85}/>",
+        "&;",
+        "<stream:stream/>",
+        "<stream:e stream:a=''/>",
+    ];
+    prop::sample::select(odd).prop_map(str::to_owned)
 }
 
 fn stanzas() -> impl Strategy<Value = (Outline, String)> {
@@ -191,7 +246,22 @@ proptest! {
         prop_assert_eq!(in_chunks(limits, input.as_bytes(), &cuts), output);
     }
 
-    /// Whatever is not well-formed: the parser gives up before anything harms it.
+    /// Whatever is not well-formed, after the log-in: the parser reads what passes.
+    #[test]
+    fn the_parser_reads_whatever_passes(
+        pieces in prop::collection::vec(prop_oneof![piece(), odd().prop_map(String::into_bytes)], 0..80),
+        limits in limits(),
+        cuts in prop::collection::vec(any::<prop::sample::Index>(), 0..20),
+    ) {
+        let start = HEADER.repeat(2).into_bytes();
+        let input = [start, pieces.concat()].concat();
+        let (output, _) = filtered(limits, &input, usize::MAX);
+        prop_assert_eq!(in_chunks(limits, &input, &cuts), &output[..]);
+        let shown = String::from_utf8_lossy(&output[HEADER.len()..]);
+        prop_assert_eq!(is_readable(&output[HEADER.len()..]), Ok(()), "{}", shown);
+    }
+
+    /// The same, before the log-in: nothing harms the parser.
     #[test]
     fn garbage_does_no_harm(
         in_stream: bool,

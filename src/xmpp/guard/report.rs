@@ -81,11 +81,16 @@ impl GuardReport {
     }
 
     pub(super) fn cut(&self, limit: Limit) {
+        self.cut_because(limit, "");
+    }
+
+    /// The same; `why` is for the log.
+    pub(super) fn cut_because(&self, limit: Limit, why: &str) {
         self.0.trips.add_one(limit);
         let cuts = self.0.cuts.fetch_add(1, Ordering::Relaxed) + 1;
         // Anybody can send such stanzas; the log must not fill with them.
         if cuts.is_power_of_two() {
-            tracing::warn!(limit = limit.name(), cuts, "a stanza was cut short");
+            tracing::warn!(limit = limit.name(), why, cuts, "a stanza was cut short");
         }
     }
 

@@ -3,13 +3,19 @@
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use tokio::io::{AsyncBufRead, AsyncRead, AsyncWrite, ReadBuf};
+use tokio::time::Instant;
 
 use super::{Guard, GuardLimits, GuardReport};
 
 /// Bytes that are read at a time.
 const READ_BYTES: usize = 16 * 1024;
+
+/// The parser's user gives a stream up that is silent for longer. A large stanza may take minutes
+/// and is held until it is whole: so often, while it comes in, white space passes before it.
+const SIGN_OF_LIFE_EVERY: Duration = Duration::from_secs(10);
 
 /// A connection whose incoming bytes go through a [`Guard`]. What is written goes out as it is.
 #[derive(Debug)]
@@ -21,6 +27,8 @@ pub struct Guarded<S> {
     passed: Vec<u8>,
     /// How much of `passed` has been read.
     consumed: usize,
+    /// When something passed last.
+    passed_at: Instant,
 }
 
 /// There is unread input where a connection must change hands: after `<proceed/>` somebody may
@@ -38,12 +46,25 @@ impl<S> Guarded<S> {
             incoming: vec![0; READ_BYTES].into_boxed_slice(),
             passed: Vec::new(),
             consumed: 0,
+            passed_at: Instant::now(),
         }
     }
 
     /// The connection below.
     pub fn get_ref(&self) -> &S {
         &self.inner
+    }
+
+    /// Something came in: where nothing passed for long, says that the connection lives.
+    fn show_life(&mut self) {
+        let silent = self.passed.is_empty() && self.guard.holds_a_stanza();
+        if silent && self.passed_at.elapsed() < SIGN_OF_LIFE_EVERY {
+            return;
+        }
+        if silent {
+            self.passed.push(b' ');
+        }
+        self.passed_at = Instant::now();
     }
 
     /// Gives the connection back, with nothing read ahead. White space does not count.
@@ -69,6 +90,7 @@ impl<S: AsyncRead + Unpin> AsyncBufRead for Guarded<S> {
                 break;
             }
             this.guard.feed(buffer.filled(), &mut this.passed);
+            this.show_life();
         }
         Poll::Ready(Ok(this.passed.get(this.consumed..).unwrap_or_default()))
     }

@@ -12,6 +12,20 @@ pub(super) struct Attribute<'a> {
     pub range: Range<usize>,
 }
 
+/// The first tag of what begins with one: up to the first `>` that stands in no quotes.
+pub(super) fn first(whole: &[u8]) -> &[u8] {
+    let mut quote = None;
+    let end = whole.iter().position(|&byte| {
+        match quote {
+            Some(open) if open == byte => quote = None,
+            None if byte == b'"' || byte == b'\'' => quote = Some(byte),
+            _ => {}
+        }
+        quote.is_none() && byte == b'>'
+    });
+    end.and_then(|end| whole.get(..end)).unwrap_or(whole)
+}
+
 /// The name in `<name …` or `</name …`, with its prefix.
 pub(super) fn name(tag: &[u8]) -> &[u8] {
     let name = tag.strip_prefix(b"<").unwrap_or(tag);

@@ -20,6 +20,10 @@ use super::super::guard::{Guard, GuardLimits, GuardReport};
 use super::super::queries;
 use super::{Carrier, PeerError};
 
+/// What a document is sent in.
+const STREAM_HEADER: &str = "<stream:stream xmlns='jabber:client' \
+    xmlns:stream='http://etherx.jabber.org/streams' version='1.0'>";
+
 type Answer = Result<String, PeerError>;
 
 /// The open questions.
@@ -87,9 +91,13 @@ impl Question {
         let report = GuardReport::default();
         let document = bare(&self.document)?;
         let limits = GuardLimits::for_documents(document.len());
-        Guard::new(limits, report.clone()).feed(document.as_bytes(), &mut Vec::new());
+        let (mut guard, mut passed) = (Guard::new(limits, report.clone()), Vec::new());
+        guard.feed(STREAM_HEADER.as_bytes(), &mut passed);
+        guard.feed(document.as_bytes(), &mut passed);
         if report.cuts() > 0 {
-            return unsendable("it is deeper or longer than a stanza may be");
+            return unsendable(
+                "it is deeper or longer than a stanza may be, or is not well-formed",
+            );
         }
         let no_prefix = ns::JABBER_CLIENT.to_owned();
         let element = Element::from_reader_with_prefixes(document.trim().as_bytes(), no_prefix);

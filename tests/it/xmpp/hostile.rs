@@ -2,6 +2,8 @@
 
 use std::time::{Duration, Instant};
 
+use rand::prelude::*;
+use rand::rngs::StdRng;
 use rstest::rstest;
 
 use crate::rig::XmppServer;
@@ -35,8 +37,17 @@ fn payloads(server: &str) -> Vec<String> {
         _ => [50, 2_000],
     };
     let attributes = [9_000, 500_000].map(attribute);
-    depths.map(nested).into_iter().chain(attributes).collect()
+    let sizes = depths.map(nested).into_iter().chain(attributes);
+    sizes.chain(UNREADABLE.map(str::to_owned)).collect()
 }
+
+/// What the servers read and write and the client's parser refuses: Prosody writes the carriage
+/// return as it is, both write the prefix as a declaration.
+const UNREADABLE: [&str; 3] = [
+    "<c xmlns='urn:x' a='1&#13;2'/>",
+    "<xml:a/>",
+    "<x xmlns='urn:x'><y><z b='1&#13;2'/><xml:a/></y></x>",
+];
 
 fn started(server: &str) -> Box<dyn XmppServer> {
     match server {
@@ -111,6 +122,132 @@ async fn the_next_call_is_answered_at_once_and_on_the_same_stream(#[case] name: 
     }
     assert_eq!(proxy.connections(), 1, "no reconnect");
     door.close().await;
+}
+
+#[rstest]
+#[case::prosody("prosody")]
+#[case::ejabberd("ejabberd")]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_supervisor_is_told_that_its_stanza_cannot_be_read(#[case] name: &str) {
+    let server = started(name);
+    let proxy = Proxy::to(server.as_ref()).await;
+    let door = Door::open(settings(&proxy)).await;
+    let mut supervisor = Raw::login(server.as_ref(), SUPERVISOR, "raw").await;
+    supervisor.wait_for_executor().await;
+    let set = format!("<iq type='set' id='evil' to='{EXECUTOR_JID}'><xml:a/></iq>");
+    supervisor.send(&set).await;
+    let answer = supervisor.answer("evil").await;
+    assert!(answer.contains("bad-request"), "{answer}");
+    assert!(answer.contains("cannot be read as XML"), "{answer}");
+    assert_eq!(proxy.connections(), 1, "no reconnect");
+    door.close().await;
+}
+
+#[rstest]
+#[case::prosody("prosody")]
+#[case::ejabberd("ejabberd")]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn thousands_of_odd_stanzas_leave_the_stream_as_it_is(#[case] name: &str) {
+    let server = started(name);
+    let proxy = Proxy::to(server.as_ref()).await;
+    let door = Door::open(settings(&proxy)).await;
+    let mut supervisor = Raw::login(server.as_ref(), SUPERVISOR, "raw").await;
+    supervisor.wait_for_executor().await;
+    let mut stranger = Raw::login(server.as_ref(), STRANGER, "raw").await;
+    for batch in 0..20 {
+        let odd: Vec<_> = odd_elements(batch, 100).collect();
+        for (index, element) in odd.iter().enumerate() {
+            let to = match index % 3 {
+                0 => format!("<message to='{EXECUTOR_JID}'>{element}</message>"),
+                1 => format!("<presence to='{EXECUTOR_JID}'>{element}</presence>"),
+                _ => format!(
+                    "<iq type='set' id='odd-{batch}-{index}' to='{EXECUTOR_JID}'>{element}</iq>"
+                ),
+            };
+            stranger.send(&to).await;
+        }
+        flush(&mut stranger, &format!("ping-{batch}")).await;
+        assert_eq!(proxy.connections(), 1, "a reconnect after one of {odd:#?}");
+    }
+    assert!(is_result(&supervisor.ask_jobs_wanted("after").await));
+    door.close().await;
+}
+
+/// Elements that are XML with namespaces, in its less used spellings.
+fn odd_elements(seed: u64, number: usize) -> impl Iterator<Item = String> {
+    let mut dice = StdRng::seed_from_u64(seed);
+    std::iter::repeat_with(move || odd_element(&mut dice, 0)).take(number)
+}
+
+fn odd_element(dice: &mut StdRng, level: usize) -> String {
+    const NAMES: [&str; 8] = ["a", "xml:a", "p:a", "é", "a.b-c", "_", "a\u{b7}", "p:xml"];
+    const SPACES: [&str; 6] = ["", " ", "\n", "\t ", "\r\n", "\r"];
+    const ATTRIBUTES: [&str; 12] = [
+        "b",
+        "xml:b",
+        "p:b",
+        "xml:lang",
+        "xml:space",
+        "é",
+        "xmlns",
+        "xmlns:q",
+        "q:b",
+        "id",
+        "type",
+        "c",
+    ];
+    const TEXTS: [&str; 20] = [
+        "&#13;",
+        "&#10;",
+        "&#9;",
+        "\r",
+        "\n",
+        "\t",
+        "x",
+        "1",
+        " ",
+        "&amp;",
+        "&lt;",
+        "&quot;",
+        "]]&gt;",
+        "\u{85}",
+        "\u{2028}",
+        "\u{10ffff}",
+        "&#xfffd;",
+        "\u{feff}",
+        "http://www.w3.org/2000/xmln",
+        "",
+    ];
+    const CDATA: [&str; 4] = [
+        "<![CDATA[]]>",
+        "<![CDATA[\r]]>",
+        "<![CDATA[<&]]>",
+        "<![CDATA[]]]>",
+    ];
+    let name = NAMES.choose(dice).unwrap();
+    let mut element = format!("<{name} xmlns:p='urn:p' xmlns:q='urn:q{level}'");
+    if level == 0 && !name.contains(':') {
+        element += " xmlns='urn:x'";
+    }
+    let given = ["xmlns:q", "xmlns"];
+    let number = dice.random_range(0..4);
+    let attributes: Vec<_> = ATTRIBUTES.sample(dice, number).collect();
+    for attribute in attributes {
+        if !given.contains(attribute) {
+            let value: String = TEXTS.sample(dice, 3).copied().collect();
+            element += SPACES.choose(dice).unwrap();
+            element += &[" ", attribute, "='", &value, "'"].concat();
+        }
+    }
+    element.push('>');
+    for _ in 0..dice.random_range(0..4) {
+        match dice.random_range(0..3) {
+            0 if level < 6 => element += &odd_element(dice, level + 1),
+            1 => element += CDATA.choose(dice).unwrap(),
+            _ => element += TEXTS.choose(dice).unwrap(),
+        }
+    }
+    element + &format!("</{name}>")
 }
 
 #[rstest]
