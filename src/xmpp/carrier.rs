@@ -100,22 +100,27 @@ impl Letter {
             .iter()
             .find(|child| is_cut(child))
             .map(cut_fault);
-        let child = message.payloads.iter().find(|child| is_document(child));
-        let (form, document) = if let Some(child) = child {
+        let children = message.payloads.iter();
+        let mut children = children.filter(|child| is_document(child));
+        let (form, document, others) = if let Some(child) = children.next() {
             if is_answer(child.name()) {
                 return Delivery::Ignored;
             }
-            (Form::Child(message.type_, message.thread), child.into())
+            let document = String::from(child);
+            let others = children.count();
+            let form = Form::Child(message.type_, message.thread);
+            (form, document, others)
         } else {
-            let body = message.get_best_body(Vec::new()).map(|(_, body)| body);
-            let text = body.map_or("", |body| body.trim());
+            let (text, others) = body(&message);
             let is_empty = text.is_empty() && cut.is_none();
             if is_empty || root_name(text).is_some_and(|name| is_answer(&name)) {
                 return Delivery::Ignored;
             }
             let text = text.to_owned();
-            (Form::Body(message.type_, message.thread), text)
+            let form = Form::Body(message.type_, message.thread);
+            (form, text, others)
         };
+        let fault = cut.or_else(|| (others > 0).then(more_than_one));
         let letter = Self {
             from,
             id: message.id.map(|id| id.0),
@@ -123,7 +128,7 @@ impl Letter {
             document,
             sent_at,
         };
-        match cut {
+        match fault {
             None => Delivery::Letter(letter),
             Some(fault) => refused(letter.refused(fault)),
         }
@@ -173,6 +178,24 @@ impl Letter {
         let style = windmill::Style { strict: false };
         envelope::message(self, &reply, windmill::write_reply(&reply, style))
     }
+}
+
+/// The text to read of a message that may have one in each of several languages: the one that is a
+/// document, and how many others are a document, too, and another one.
+fn body(message: &Message) -> (&str, usize) {
+    let texts = message.bodies.values().map(|body| body.trim());
+    let documents: Vec<_> = texts.filter(|text| root_name(text).is_some()).collect();
+    let Some(first) = documents.first() else {
+        let best = message.get_best_body(Vec::new());
+        return (best.map_or("", |(_, body)| body.trim()), 0);
+    };
+    let others = documents.iter().filter(|text| *text != first).count();
+    (first, others)
+}
+
+fn more_than_one() -> Fault {
+    let text = "the message holds more than one document; send each in a message of its own";
+    Fault::new(FaultCode::Invalid, text)
 }
 
 fn refused(answer: impl Into<Stanza>) -> Delivery {

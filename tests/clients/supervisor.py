@@ -3,11 +3,13 @@
 The first line on stdin says who and where: jid, password, host, port, ca_file, and presence
 (whether to be available). Each further line is a command: {"raw": "<message …/>"} sends text as it
 is, {"presence": "unavailable"} sends presence, {"disconnect": true} ends the stream in order,
-{"connect": true} begins a new one, {"abort": true} cuts the connection. At the end of stdin the
+{"connect": true} begins a new one, {"abort": true} cuts the connection, {"ask": JID, "id": …} sends
+an IQ as a program would and awaits its answer. At the end of stdin the
 program ends.
 
 Each line on stdout is an event: {"event": "online", "jid": …}, {"event": "offline"},
-{"event": "refused", "why": …}, {"event": "unsent"} where there was no stream to send by, or
+{"event": "refused", "why": …}, {"event": "answered", "condition": …} to an "ask", with the
+condition of the error that the program sees, {"event": "unsent"} where there was no stream to send by, or
 {"event": "stanza", "stanza": ELEMENT}, where an ELEMENT has name, namespace, attributes, text and
 children, and a body that is a document has it as `document`.
 """
@@ -19,6 +21,7 @@ import sys
 import xml.etree.ElementTree as ET
 
 import slixmpp
+from slixmpp.exceptions import IqError, IqTimeout
 from slixmpp.xmlstream.handler import Callback
 from slixmpp.xmlstream.matcher.base import MatcherBase
 from slixmpp.xmlstream.xmlstream import NotConnectedError
@@ -80,6 +83,17 @@ class Supervisor(slixmpp.ClientXMPP):
         elif stanza.name in ("message", "iq", "presence"):
             emit("stanza", stanza=element(stanza.xml))
 
+    async def ask(self, to, stanza_id):
+        iq = self.make_iq_get(queryxmlns="urn:x", ito=to)
+        iq["id"] = stanza_id
+        try:
+            await iq.send(timeout=10)
+            emit("answered", condition="none")
+        except IqError as error:
+            emit("answered", condition=error.condition)
+        except IqTimeout:
+            emit("answered", condition="timeout")
+
     def obey(self, command):
         if "raw" in command:
             try:
@@ -91,6 +105,8 @@ class Supervisor(slixmpp.ClientXMPP):
             self.send_presence(ptype=None if kind == "available" else kind)
         elif "disconnect" in command:
             self.disconnect()
+        elif "ask" in command:
+            self.asking = asyncio.create_task(self.ask(command["ask"], command["id"]))
         elif "abort" in command:
             self.abort()
         elif "connect" in command:

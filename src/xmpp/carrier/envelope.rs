@@ -106,14 +106,14 @@ pub(super) fn hints() -> [Element; 2] {
     ]
 }
 
+/// Only what RFC 3920 has as well: clients that know no other take it for no error at all.
 fn condition(code: FaultCode) -> (ErrorType, DefinedCondition) {
     use DefinedCondition as C;
     match code {
         FaultCode::Malformed | FaultCode::Invalid => (ErrorType::Modify, C::BadRequest),
         FaultCode::UnsupportedCall => (ErrorType::Cancel, C::FeatureNotImplemented),
-        FaultCode::TooLarge => (ErrorType::Modify, C::NotAcceptable),
+        FaultCode::TooLarge | FaultCode::ReplyTooLarge => (ErrorType::Modify, C::NotAcceptable),
         FaultCode::Stale => (ErrorType::Cancel, C::NotAcceptable),
-        FaultCode::ReplyTooLarge => (ErrorType::Modify, C::PolicyViolation),
         FaultCode::Busy | FaultCode::DatabaseUnavailable => {
             (ErrorType::Wait, C::ResourceConstraint)
         }

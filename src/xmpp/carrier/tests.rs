@@ -267,3 +267,56 @@ proptest! {
         prop_assert!(generous.as_text || generous.holds(&response));
     }
 }
+
+#[test]
+fn of_bodies_in_two_languages_the_document_is_read() {
+    let prose = "<body xml:lang='de'>Bitte sehr</body>";
+    let call = "<body xml:lang='en'>&lt;numJobsWanted/></body>";
+    for bodies in [[prose, call].concat(), [call, prose].concat()] {
+        let message = format!("<message from='a@b/c'>{bodies}</message>");
+        assert_eq!(letter(&message).document(), "<numJobsWanted/>");
+    }
+    let same = call.replace("'en'", "'fr'");
+    let message = format!("<message from='a@b/c'>{call}{same}</message>");
+    assert_eq!(letter(&message).document(), "<numJobsWanted/>");
+}
+
+#[test]
+fn a_message_of_two_documents_is_refused() {
+    for content in [
+        "<numJobsWanted/><executeJobs xmlns='urn:windmill:executor:1'/>",
+        "<body>&lt;numJobsWanted/></body><body xml:lang='en'>&lt;executeJobs/></body>",
+    ] {
+        let message = format!("<message from='a@b/c' id='7'>{content}</message>");
+        match Letter::from_message(parse(&message)) {
+            Delivery::Refused(answer) => {
+                let answer = text(&answer);
+                assert!(answer.contains("invalid"), "{answer}");
+                assert!(answer.contains("more than one document"), "{answer}");
+            }
+            other => panic!("{message}: {other:?}"),
+        }
+    }
+}
+
+/// slixmpp 1.8 and other clients know no more, and take others for no error at all.
+#[test]
+fn conditions_are_those_that_old_clients_know() {
+    const KNOWN: [&str; 5] = [
+        "bad-request",
+        "feature-not-implemented",
+        "not-acceptable",
+        "resource-constraint",
+        "internal-server-error",
+    ];
+    for code in crate::windmill::FaultCode::ALL {
+        let fault = Fault::new(code, "why");
+        let iq = envelope::iq_error("a@b/c".parse().unwrap(), "7", &fault);
+        let Iq::Error { error, .. } = iq else {
+            panic!("{iq:?}");
+        };
+        let error = Element::from(error);
+        let condition = error.children().next().unwrap().name();
+        assert!(KNOWN.contains(&condition), "{condition}");
+    }
+}

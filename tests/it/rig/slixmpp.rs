@@ -129,6 +129,7 @@ enum Event {
     Offline,
     Unsent,
     Refused { why: String },
+    Answered { condition: String },
     Stanza { stanza: Element },
 }
 
@@ -204,6 +205,22 @@ impl Supervisor {
 
     fn tell(&mut self, command: &Value) {
         writeln!(self.stdin, "{command}").expect("the client runs");
+    }
+
+    /// Sends an IQ as a program on slixmpp would.
+    pub fn begin_to_ask(&mut self, to: &str, id: &str) {
+        self.tell(&json!({ "ask": to, "id": id }));
+    }
+
+    /// The condition of the error that the program then sees.
+    pub fn condition(&mut self) -> String {
+        loop {
+            match self.events.recv_timeout(PATIENCE).expect("an answer") {
+                Event::Answered { condition } => return condition,
+                Event::Stanza { stanza } => self.unread.push_back(stanza),
+                _ => (),
+            }
+        }
     }
 
     /// Sends a document; gives the stanza's id.
@@ -351,7 +368,7 @@ impl Supervisor {
                 event if wanted(&event) => return,
                 Event::Stanza { stanza } => self.unread.push_back(stanza),
                 Event::Refused { why } => panic!("slixmpp is not {what}: {why}"),
-                Event::Online | Event::Offline | Event::Unsent => (),
+                Event::Online | Event::Offline | Event::Unsent | Event::Answered { .. } => (),
             }
         }
     }

@@ -1,6 +1,7 @@
 //! The XMPP door against real servers, and against scripted ones where no real one misbehaves.
 
 mod binding;
+mod conditions;
 mod door;
 mod faults;
 mod gated;
