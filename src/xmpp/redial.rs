@@ -9,6 +9,13 @@ use super::wire::ConnectError;
 /// The stream error of a server that gave our resource to another client.
 pub const CONFLICT: &str = "conflict";
 
+/// So many tries in a row may be denied entry; ejabberd bans an address after 20.
+const DENIED_TRIES: u32 = 15;
+
+/// The wait after those. ejabberd counts them until there was none for an hour, and looks every ten
+/// minutes.
+const DENIED_FOR_LONG: Duration = Duration::from_mins(75);
+
 /// What became of our tries so far.
 #[derive(Debug)]
 pub struct Redial {
@@ -19,6 +26,8 @@ pub struct Redial {
     unreachable: u32,
     /// Tries in a row that found somebody we do not trust.
     refused: u32,
+    /// Tries in a row that were denied entry.
+    denied: u32,
     /// Sessions in a row that lived briefly.
     brief: u32,
     /// Whether the last session was taken from us by another client.
@@ -34,6 +43,7 @@ impl Redial {
             let_in: false,
             unreachable: 0,
             refused: 0,
+            denied: 0,
             brief: 0,
             conflict: false,
         }
@@ -44,6 +54,7 @@ impl Redial {
         self.let_in = true;
         self.unreachable = 0;
         self.refused = 0;
+        self.denied = 0;
     }
 
     /// How long to wait after a try that failed.
@@ -64,7 +75,19 @@ impl Redial {
                 self.refused = self.refused.saturating_add(1);
                 Ok(self.limits.brief.wait(self.refused, dice))
             }
-            ConnectError::Denied(_) => Ok(self.limits.denied.mul_f64(1.0 + dice / 4.0)),
+            ConnectError::Denied(_) => Ok(self.after_denial(dice)),
+        }
+    }
+
+    /// A server that starts without its accounts denies entry for seconds; one that means it may
+    /// ban our address after some tries, and counts them until there was none for an hour.
+    fn after_denial(&mut self, dice: f64) -> Duration {
+        self.denied = self.denied.saturating_add(1);
+        if self.denied < DENIED_TRIES {
+            self.limits.denied.wait(self.denied, dice)
+        } else {
+            self.denied = 0;
+            DENIED_FOR_LONG
         }
     }
 
@@ -141,8 +164,36 @@ mod tests {
         redial.connected();
         let wait = redial.after_failure(&refused, 1.0).unwrap();
         assert!(wait <= Duration::from_secs(1));
-        let wait = redial.after_failure(&denied, 0.0).unwrap();
-        assert!(wait >= Duration::from_mins(5));
+        let wait = redial.after_failure(&denied, 1.0).unwrap();
+        assert!(wait <= Duration::from_secs(2));
+    }
+
+    /// ejabberd 23.01 bans an address after 20 denials without an hour's pause between them, or a
+    /// log-in.
+    #[test]
+    fn a_server_that_denies_entry_is_asked_soon_and_never_often_enough_for_a_ban() {
+        const PAUSE: Duration = Duration::from_hours(1);
+        for dice in [0.0, 0.5, 1.0] {
+            let denied = ConnectError::Denied("no".into());
+            let mut redial = redial();
+            redial.connected();
+            let (mut refused_for, mut in_a_row, mut rounds) = (Duration::ZERO, 0, 0);
+            while rounds < 5 {
+                in_a_row += 1;
+                assert!(in_a_row < 20);
+                let wait = redial.after_failure(&denied, dice).unwrap();
+                if rounds == 0 && wait < PAUSE {
+                    let soon = refused_for + Duration::from_secs(2);
+                    assert!(wait <= soon, "{wait:?} after {refused_for:?}");
+                }
+                refused_for += wait;
+                if wait > PAUSE {
+                    (in_a_row, rounds) = (0, rounds + 1);
+                }
+            }
+            redial.connected();
+            assert!(redial.after_failure(&denied, dice).unwrap() <= Duration::from_secs(2));
+        }
     }
 
     #[test]

@@ -89,8 +89,8 @@ pub struct TimeLimits {
     pub brief: Backoff,
     /// A session that lived as long is no brief one.
     pub long_lived: Duration,
-    /// The wait after the server denied us entry, once it let us in before.
-    pub denied: Duration,
+    /// Waits between tries that the server denied entry, once it let us in before.
+    pub denied: Backoff,
     /// The wait after another client took our resource.
     pub conflict: Duration,
     /// A session that lived as long after a conflict has got over it.
@@ -118,7 +118,10 @@ impl Default for TimeLimits {
                 longest: Duration::from_mins(1),
             },
             long_lived: Duration::from_secs(20),
-            denied: Duration::from_mins(5),
+            denied: Backoff {
+                first: Duration::from_secs(2),
+                longest: Duration::from_mins(5),
+            },
             conflict: Duration::from_secs(10),
             undisturbed: Duration::from_mins(5),
             drain: Duration::from_secs(3),

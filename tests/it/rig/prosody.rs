@@ -141,6 +141,14 @@ impl Prosody {
         fs::write(file, account).expect("an account");
     }
 
+    /// Takes all accounts away while it is stopped, or brings them back.
+    pub fn set_accounts_away(&self, away: bool) {
+        let folder = self.path("data").join(encode(DOMAIN));
+        let (here, there) = (folder.join("accounts"), folder.join("accounts.away"));
+        let (from, to) = if away { (here, there) } else { (there, here) };
+        fs::rename(from, to).expect("a folder of accounts");
+    }
+
     /// Where it speaks STARTTLS.
     pub fn address(&self) -> SocketAddr {
         self.port.address()

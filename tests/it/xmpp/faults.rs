@@ -268,3 +268,28 @@ fn call_of_many(call: usize) -> String {
     };
     format!("<iq type='set' id='many-{call}' to='{EXECUTOR_JID}'>{document}</iq>")
 }
+
+/// A server that is restarted before its accounts are there denies entry for some seconds.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_without_its_accounts_for_a_moment_does_not_keep_us_away() {
+    let mut server = Prosody::start_fast(ACCOUNTS);
+    let proxy = Proxy::to(&server).await;
+    let door = Door::open(settings(&proxy)).await;
+    let mut supervisor = Raw::login(&server, SUPERVISOR, "raw").await;
+    supervisor.wait_for_executor().await;
+    server.stop();
+    server.set_accounts_away(true);
+    server.start_again();
+    let denied_twice = proxy.connections() + 3;
+    let limit = Instant::now() + Duration::from_mins(1);
+    while proxy.connections() < denied_twice {
+        assert!(Instant::now() < limit, "no further try");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    server.stop();
+    server.set_accounts_away(false);
+    server.start_again();
+    let mut supervisor = Raw::login(&server, SUPERVISOR, "raw").await;
+    supervisor.wait_for_executor().await;
+    door.close().await;
+}
