@@ -111,6 +111,11 @@ impl Scrape {
             "Stanzas of senders that are no configured supervisor.",
             door.strangers.get(),
         )?;
+        page.counter(
+            "gristmill_rejected_senders_unanswered_total",
+            "Answers to such senders that were not sent, for there were too many.",
+            door.unanswered.get(),
+        )?;
         page.counters(
             "gristmill_guard_trips_total",
             "Stanzas that were cut short, by the limit that they broke.",

@@ -4,6 +4,7 @@
 //! wait for room in the stream's queue, for it may be the one that has to make the room: it sends
 //! only what fits, by counting what the stream has not yet written.
 
+mod strangers;
 mod waits;
 
 use std::collections::VecDeque;
@@ -22,6 +23,7 @@ use xmpp_parsers::ping::Ping;
 
 use super::DoorError;
 use super::connector::{Connector, Established};
+use super::courtesy::Courtesies;
 use super::guard::GuardReport;
 use super::parcel::{Parcel, Perishables};
 use super::redial::Redial;
@@ -97,8 +99,10 @@ pub(super) struct Link {
     outgoing: mpsc::Receiver<Parcel>,
     /// Words of the session itself; they go first.
     direct: VecDeque<Parcel>,
-    /// What is said unasked; it goes last.
+    /// What is said unasked; it goes last but one.
     unasked: Unasked,
+    /// What those hear who are no supervisors; it goes last.
+    courtesies: Courtesies,
 }
 
 impl Link {
@@ -112,6 +116,7 @@ impl Link {
         let (stream, wishes) = Wishes::of_new_stream(QUEUE_DEPTH);
         let link = Self {
             connector: Connector::new(settings.clone()).counting_in(vitals.trips.clone()),
+            courtesies: Courtesies::new(vitals.clone()),
             vitals,
             redial: Redial::new(settings.limits),
             settings,
@@ -147,7 +152,7 @@ impl Link {
     pub(super) async fn next(&mut self) -> Result<LinkEvent, DoorError> {
         loop {
             let room = self.write_direct();
-            let idle = room && self.unwritten.is_empty() && self.outgoing.is_empty();
+            let idle = self.write_courtesy(room);
             self.unasked.set_online(self.is_up());
             // With much of our own to say nothing is read that would provoke more, except where
             // the line is broken, for then nothing is written either.

@@ -2,6 +2,7 @@
 
 mod carrier;
 pub mod connector;
+mod courtesy;
 pub mod guard;
 mod lane;
 mod link;

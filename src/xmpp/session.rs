@@ -187,20 +187,33 @@ impl Session {
         }
     }
 
-    /// Every get and set gets exactly one answer.
+    /// A supervisor's get or set has exactly one answer, another sender's at most one.
     fn on_iq(&mut self, iq: &Iq) {
         if matches!(iq, Iq::Result { .. } | Iq::Error { .. }) {
             return;
         }
         if let Some(answer) = queries::answer(iq) {
-            self.link.send(answer);
+            if self.is_known(iq.from()) {
+                self.link.send(answer);
+            } else {
+                self.link.send_courtesy(answer);
+            }
             return;
         }
         let Some(owner) = self.owner_of(iq.from()) else {
-            self.link.send(queries::unavailable(iq));
+            self.link.send_courtesy(queries::unavailable(iq));
             return;
         };
         self.take(Letter::from_iq(iq), owner);
+    }
+
+    /// Whether this is a supervisor or our own server, which may end a session that does not
+    /// answer its ping.
+    fn is_known(&self, from: Option<&Jid>) -> bool {
+        from.is_none_or(|from| {
+            let is_server = from.node().is_none() && from.domain() == self.settings.jid.domain();
+            is_server || self.roster.find(from).is_some()
+        })
     }
 
     fn on_message(&mut self, message: Message) {

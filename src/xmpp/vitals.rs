@@ -29,6 +29,8 @@ pub struct Vitals {
     pub by_owner: Tally<(Owner, &'static str)>,
     /// Stanzas of senders that may not speak.
     pub strangers: Count,
+    /// Answers to such senders that were not sent, for there were too many.
+    pub unanswered: Count,
     /// Stanzas that were cut short.
     pub trips: Arc<Trips>,
     /// How often the line came back.
@@ -60,6 +62,7 @@ impl Default for Vitals {
             calls: Calls::default(),
             by_owner: Tally::default(),
             strangers: Count::default(),
+            unanswered: Count::default(),
             trips: Arc::default(),
             reconnects: Count::default(),
             online: AtomicBool::new(false),

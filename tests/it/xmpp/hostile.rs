@@ -161,7 +161,7 @@ async fn thousands_of_odd_stanzas_leave_the_stream_as_it_is(#[case] name: &str) 
                 0 => format!("<message to='{EXECUTOR_JID}'>{element}</message>"),
                 1 => format!("<presence to='{EXECUTOR_JID}'>{element}</presence>"),
                 _ => format!(
-                    "<iq type='set' id='odd-{batch}-{index}' to='{EXECUTOR_JID}'>{element}</iq>"
+                    "<iq type='result' id='odd-{batch}-{index}' to='{EXECUTOR_JID}'>{element}</iq>"
                 ),
             };
             stranger.send(&to).await;

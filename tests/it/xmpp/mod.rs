@@ -16,3 +16,4 @@ mod scripted;
 mod secrets;
 mod senders;
 mod sessions;
+mod starving;
