@@ -9,6 +9,7 @@ mod notices;
 mod open;
 mod operations;
 mod operator;
+mod place;
 mod readers;
 mod write;
 mod writer;
@@ -23,6 +24,7 @@ use super::{
     StoreRequest, Stored, TaskBuffer,
 };
 use crate::job::{Attempt, JobId, JobKey, Owner, Record, RecordId, State};
+use open::Opened;
 use readers::Readers;
 use writer::Writer;
 
@@ -38,28 +40,31 @@ pub struct SqliteBuffer {
 impl SqliteBuffer {
     /// Opens the file, or creates it; one process at a time can have it open so.
     pub async fn open(path: &Path, options: &Options) -> Result<Self, OpenError> {
-        let writer = Writer::start(open::for_writing(path, options.migrate).await?)?;
-        Ok(Self {
-            readers: Readers::new(path, options.pool),
-            writer: Some(writer),
-        })
+        Self::with_writer(
+            path,
+            open::for_writing(path, options.migrate).await?,
+            options,
+        )
     }
 
     /// Opens a file that is there, beside whoever writes it.
     pub async fn open_for_reading(path: &Path, options: &Options) -> Result<Self, OpenError> {
-        open::check_readable(path).await?;
+        let place = open::check_readable(path).await?;
         Ok(Self {
-            readers: Readers::new(path, options.pool),
+            readers: Readers::new(path, place, options.pool),
             writer: None,
         })
     }
 
     /// Opens a file that is there, for changes beside whoever has it open.
     pub async fn open_for_operating(path: &Path, options: &Options) -> Result<Self, OpenError> {
-        let writer = Writer::start(open::for_operating(path).await?)?;
+        Self::with_writer(path, open::for_operating(path).await?, options)
+    }
+
+    fn with_writer(path: &Path, file: Opened, options: &Options) -> Result<Self, OpenError> {
         Ok(Self {
-            readers: Readers::new(path, options.pool),
-            writer: Some(writer),
+            readers: Readers::new(path, file.place.clone(), options.pool),
+            writer: Some(Writer::start(file)?),
         })
     }
 
@@ -217,10 +222,8 @@ mod tests {
         file.connection
             .pragma_update(None, "max_page_count", 100)
             .unwrap();
-        SqliteBuffer {
-            readers: Readers::new(&path, 2),
-            writer: Some(Writer::start(file).unwrap()),
-        }
+        let options = Options::default();
+        SqliteBuffer::with_writer(&path, file, &options).unwrap()
     }
 
     /// What does not fit fails whole and leaves nothing; what fits goes on.

@@ -2,16 +2,18 @@
 
 use std::error::Error;
 use std::fs::{File, OpenOptions, TryLockError};
-use std::io::ErrorKind;
+use std::io::{self, ErrorKind};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rusqlite::{Connection, OpenFlags, OptionalExtension};
 use tokio::task::spawn_blocking;
 
+use super::place::{self, Place};
 use crate::buffer::migrate::{self, APPLIED_QUERY};
-use crate::buffer::{OpenError, Step};
+use crate::buffer::{BufferError, OpenError, Step};
 
 /// How long a transaction waits for another process that writes the file (an operator's shell).
 pub(super) const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
@@ -28,6 +30,8 @@ const FILE_MODE: u32 = 0o600;
 /// The file, open for writing.
 pub(super) struct Opened {
     pub connection: Connection,
+    /// Where the files that are open must be found.
+    pub place: Arc<Place>,
     /// Held as long as the connection: one daemon a file. `None`: opened by somebody else.
     pub _lock: Option<File>,
 }
@@ -35,7 +39,9 @@ pub(super) struct Opened {
 pub(super) async fn for_writing(path: &Path, migrate: bool) -> Result<Opened, OpenError> {
     blocking(path, move |path| {
         create_private(path)?;
-        let lock = lock(path)?;
+        let mut place = at(path, Place::of(path))?;
+        let (name, lock) = lock(path)?;
+        at(path, place.add_lock(name, &lock))?;
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let mut connection = connect(path, flags)?;
         configure(&connection).map_err(|why| cannot_open(path, &why))?;
@@ -49,6 +55,7 @@ pub(super) async fn for_writing(path: &Path, migrate: bool) -> Result<Opened, Op
         }
         Ok(Opened {
             connection,
+            place: complete(place, path)?,
             _lock: Some(lock),
         })
     })
@@ -59,18 +66,40 @@ pub(super) async fn for_writing(path: &Path, migrate: bool) -> Result<Opened, Op
 pub(super) async fn for_operating(path: &Path) -> Result<Opened, OpenError> {
     check_readable(path).await?;
     blocking(path, |path| {
+        let place = at(path, Place::of(path))?;
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let connection = connect(path, flags)?;
         configure(&connection).map_err(|why| cannot_open(path, &why))?;
+        pending(&connection)?;
         Ok(Opened {
             connection,
+            place: complete(place, path)?,
             _lock: None,
         })
     })
     .await
 }
 
-pub(super) async fn check_readable(path: &Path) -> Result<(), OpenError> {
+/// The place of a store that was just opened, unless it was changed meanwhile.
+fn complete(mut place: Place, path: &Path) -> Result<Arc<Place>, OpenError> {
+    at(path, place.add_log(path))?;
+    let changed = |why: BufferError| OpenError::Unreachable(why.to_string());
+    place.check().map_err(changed)?;
+    Ok(Arc::new(place))
+}
+
+fn at<T>(path: &Path, looked: io::Result<T>) -> Result<T, OpenError> {
+    let text = |why| {
+        format!(
+            "cannot look at {} and the files beside it: {why}",
+            path.display()
+        )
+    };
+    looked.map_err(|why| OpenError::Unreachable(text(why)))
+}
+
+/// Checks a file that another process may write; where it is.
+pub(super) async fn check_readable(path: &Path) -> Result<Arc<Place>, OpenError> {
     blocking(path, |path| {
         if !path.exists() {
             let missing = format!(
@@ -80,7 +109,7 @@ pub(super) async fn check_readable(path: &Path) -> Result<(), OpenError> {
             return Err(OpenError::Unreachable(missing));
         }
         match pending(&connect_for_reading(path)?)?.len() {
-            0 => Ok(()),
+            0 => at(path, Place::of(path)).map(Arc::new),
             pending => Err(OpenError::SchemaTooOld { pending }),
         }
     })
@@ -173,17 +202,14 @@ fn run(connection: &mut Connection) -> Result<(), OpenError> {
 }
 
 /// The lock's name is that of the file itself, whatever links lead to it.
-fn lock(path: &Path) -> Result<File, OpenError> {
-    let real = path.canonicalize();
+fn lock(path: &Path) -> Result<(PathBuf, File), OpenError> {
     let unreadable = |why| OpenError::Invalid(format!("cannot find {}: {why}", path.display()));
-    let mut name = real.map_err(unreadable)?.into_os_string();
-    name.push(".lock");
-    let name = PathBuf::from(name);
+    let name = place::beside(path, ".lock").map_err(unreadable)?;
     let file = open_private(&name)?;
     let begin = Instant::now();
     loop {
         match file.try_lock() {
-            Ok(()) => return Ok(file),
+            Ok(()) => return Ok((name, file)),
             Err(TryLockError::WouldBlock) if begin.elapsed() < LOCK_PATIENCE => {
                 std::thread::sleep(LOCK_POLL);
             }

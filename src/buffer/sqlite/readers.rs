@@ -8,6 +8,7 @@ use tokio::sync::Semaphore;
 use tokio::task::spawn_blocking;
 
 use super::open::connect_for_reading;
+use super::place::Place;
 use crate::buffer::BufferError;
 
 /// Connections for reading, made as they are needed.
@@ -19,14 +20,16 @@ pub(super) struct Readers {
 
 struct Shared {
     path: PathBuf,
+    place: Arc<Place>,
     idle: Mutex<Vec<Connection>>,
 }
 
 impl Readers {
-    pub fn new(path: &Path, seats: usize) -> Self {
+    pub fn new(path: &Path, place: Arc<Place>, seats: usize) -> Self {
         Self {
             shared: Arc::new(Shared {
                 path: path.to_owned(),
+                place,
                 idle: Mutex::default(),
             }),
             seats: Arc::new(Semaphore::new(seats.max(1))),
@@ -60,6 +63,7 @@ impl Shared {
         let snapshot = connection.transaction().map_err(|why| super::error(&why))?;
         let answer = question(&snapshot)?;
         snapshot.finish().map_err(|why| super::error(&why))?;
+        self.place.check()?;
         self.idle
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
@@ -74,6 +78,13 @@ impl Shared {
             .unwrap_or_else(PoisonError::into_inner)
             .pop();
         let unreachable = |why: crate::buffer::OpenError| BufferError::Unreachable(why.to_string());
-        idle.map_or_else(|| connect_for_reading(&self.path).map_err(unreachable), Ok)
+        if let Some(idle) = idle {
+            return Ok(idle);
+        }
+        // Before and after: what was opened in between is the file that the writer has.
+        self.place.check()?;
+        let opened = connect_for_reading(&self.path).map_err(unreachable)?;
+        self.place.check()?;
+        Ok(opened)
     }
 }

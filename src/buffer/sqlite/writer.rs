@@ -8,6 +8,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::error;
 use super::open::Opened;
+use super::place::Place;
 use crate::buffer::{BufferError, OpenError};
 
 /// How many requests may wait for the writer; beyond, who asks waits.
@@ -38,7 +39,7 @@ impl Writer {
         let (queue, requests) = mpsc::channel(QUEUE);
         let thread = thread::Builder::new().name("buffer-writer".to_owned());
         let run = move || {
-            run(&file.connection, requests);
+            run(&file, requests);
             drop(file);
         };
         let failed = |why| OpenError::Unreachable(format!("cannot start a thread: {why}"));
@@ -71,7 +72,7 @@ impl Writer {
     }
 }
 
-fn run(connection: &Connection, mut requests: mpsc::Receiver<Request>) {
+fn run(file: &Opened, mut requests: mpsc::Receiver<Request>) {
     while let Some(first) = requests.blocking_recv() {
         let mut bytes = first.bytes;
         let mut group = vec![first];
@@ -82,14 +83,15 @@ fn run(connection: &Connection, mut requests: mpsc::Receiver<Request>) {
             bytes += next.bytes;
             group.push(next);
         }
-        commit(connection, group);
+        commit(&file.connection, &file.place, group);
     }
 }
 
-fn commit(connection: &Connection, group: Vec<Request>) {
-    let begun = connection
-        .execute_batch("BEGIN IMMEDIATE")
-        .map_err(|why| error(&why));
+fn commit(connection: &Connection, place: &Place, group: Vec<Request>) {
+    let begun = place.check().and_then(|()| {
+        let begun = connection.execute_batch("BEGIN IMMEDIATE");
+        begun.map_err(|why| error(&why))
+    });
     let answers: Vec<_> = group
         .into_iter()
         .map(|request| (request.write)(connection))
@@ -100,7 +102,9 @@ fn commit(connection: &Connection, group: Vec<Request>) {
         }
         connection
             .execute_batch("COMMIT")
-            .map_err(|why| error(&why))
+            .map_err(|why| error(&why))?;
+        // Whether the file that took it is still the store's.
+        place.check()
     });
     if committed.is_err() && !connection.is_autocommit() {
         // A failed commit leaves its transaction open; without this the next BEGIN would fail.

@@ -9,6 +9,7 @@ mod killing;
 mod locking;
 mod looking;
 mod mill;
+mod moved;
 mod mysql;
 mod noticing;
 mod operators;
