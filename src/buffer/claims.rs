@@ -1,6 +1,7 @@
 //! What conductors ask of a store.
 
 use std::fmt;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use jiff::Timestamp;
@@ -28,6 +29,10 @@ pub trait Claims: Send + Sync {
     /// Keeps what a run says of itself; `false`: its claim is not the latest any more. Beyond
     /// [`MAX_EVENTS`] of a record, events of runs are dropped with one last warning.
     async fn report(&self, report: ProgressReport) -> Result<bool, BufferError>;
+
+    /// Notes the lengths that a holder lives by, before it claims or adopts anything. While it
+    /// holds claims each length only grows: a run may have been told of the longer one.
+    async fn promise(&self, holder: &Holder, leases: Leases) -> Result<(), BufferError>;
 
     /// Which store this is.
     async fn store_id(&self) -> Result<StoreId, BufferError>;
@@ -181,6 +186,31 @@ pub struct Lease {
     pub state: State,
     /// Who holds it.
     pub holder: Holder,
+    /// The lengths that its holder lives by; `None`: it has not noted any.
+    pub promised: Option<Leases>,
+}
+
+/// How long a claim lasts that is not renewed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Leases {
+    /// Before its run has started.
+    pub claimed: Duration,
+    /// Once it runs.
+    pub running: Duration,
+    /// How much longer a rescuer waits: what it takes to end a run, and some more.
+    pub grace: Duration,
+}
+
+impl Leases {
+    /// Of each length the longer one.
+    #[must_use]
+    pub fn longer(self, other: Self) -> Self {
+        Self {
+            claimed: self.claimed.max(other.claimed),
+            running: self.running.max(other.running),
+            grace: self.grace.max(other.grace),
+        }
+    }
 }
 
 /// What [`Claims::orders`] answers.

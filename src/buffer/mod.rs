@@ -32,8 +32,8 @@ use crate::job::{
 
 pub use census::Census;
 pub use claims::{
-    AdvanceRequest, Advanced, Change, ClaimRequest, Claimed, Claims, Holder, Lease, MAX_EVENTS,
-    Orders, ProgressReport, Renewed,
+    AdvanceRequest, Advanced, Change, ClaimRequest, Claimed, Claims, Holder, Lease, Leases,
+    MAX_EVENTS, Orders, ProgressReport, Renewed,
 };
 pub use gate::Gate;
 pub use migrate::Step;

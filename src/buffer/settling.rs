@@ -2,13 +2,14 @@
 //! [`Changes`]. A store reads the rows of the records under lock, asks here, and writes.
 
 use std::collections::{HashMap, HashSet};
+use std::time::Duration;
 
 use jiff::Timestamp;
 
 use super::changes::{Changes, Draft, EventRow, clip};
 use super::result_row::ResultRow;
 use super::row::{level_name, parse_state, record_id};
-use super::{AdvanceRequest, Advanced, Change, Holder, Lease, Orders, ProgressReport};
+use super::{AdvanceRequest, Advanced, Change, Holder, Lease, Leases, Orders, ProgressReport};
 use crate::job::{Event, Level, Move, RecordId, Ruling, Standing, State, Step, Token, Transition};
 
 /// The columns of [`StandingRow`], in order.
@@ -51,14 +52,41 @@ impl StandingRow {
             renewal: standing.renewal,
             state: standing.state,
             holder: Holder::new(String::from_utf8(self.holder.clone()?).ok()?)?,
+            promised: None,
         })
     }
 }
 
+/// A row of `promises`: a holder, and its lengths in microseconds.
+pub(super) type PromiseRow = (Vec<u8>, i64, i64, i64);
+
+/// What a holder promises, in the order of the columns of `promises`.
+pub(super) fn promise_columns(leases: Leases) -> [i64; 3] {
+    [leases.claimed, leases.running, leases.grace]
+        .map(|length| i64::try_from(length.as_micros()).unwrap_or(i64::MAX))
+}
+
 /// The claims of rows in state `claimed` or `running`. One that cannot be read is left alone.
-pub(super) fn leases(rows: &[StandingRow]) -> Vec<Lease> {
+/// `promises` were read after `rows`: a holder promises before it claims.
+pub(super) fn leases(rows: &[StandingRow], promises: Vec<PromiseRow>) -> Vec<Lease> {
+    let length = |micros: i64| Duration::from_micros(micros.unsigned_abs());
+    let promises: HashMap<_, _> = promises
+        .into_iter()
+        .map(|(holder, claimed, running, grace)| {
+            let leases = Leases {
+                claimed: length(claimed),
+                running: length(running),
+                grace: length(grace),
+            };
+            (holder, leases)
+        })
+        .collect();
     let read = |row: &StandingRow| {
-        let lease = row.lease();
+        let lengths = row.holder.as_ref().and_then(|name| promises.get(name));
+        let lease = row.lease().map(|lease| Lease {
+            promised: lengths.copied(),
+            ..lease
+        });
         if lease.is_none() {
             tracing::error!(record = row.id, "nobody can tell who holds this record");
         }

@@ -16,7 +16,7 @@ use super::life::Life;
 use super::settling::{Errand, Settler};
 use super::survey::{Found, Surveyor};
 use super::{Failure, Settings, Tools, orders, renewal, settling, tasks};
-use crate::buffer::{ClaimRequest, Claimed, Lease};
+use crate::buffer::{BufferError, ClaimRequest, Claimed, Lease};
 use crate::job::RunKey;
 use crate::runner::RunError;
 
@@ -130,7 +130,9 @@ impl Conductor {
     async fn serve_store(&self, shutdown: &CancellationToken) -> Result<bool, Failure> {
         let mut failures = 0;
         loop {
-            if let Ok(store) = self.context.claims.store_id().await {
+            if let Ok(store) = self.context.claims.store_id().await
+                && self.promise().await.is_ok()
+            {
                 match self.context.runner.serve(&store).await {
                     Ok(()) => return Ok(true),
                     Err(RunError::Permanent(why)) => return Err(Failure::Refused(why)),
@@ -141,6 +143,17 @@ impl Conductor {
             if !self.wait_to_ask_again(failures, shutdown).await {
                 return Ok(false);
             }
+        }
+    }
+
+    /// Notes in the store which lengths this holder lives by: a rescuer may have shorter ones.
+    async fn promise(&self) -> Result<(), BufferError> {
+        match self.context.settings.leases {
+            Some(leases) => {
+                let holder = &self.context.settings.holder;
+                self.context.claims.promise(holder, leases).await
+            }
+            None => Ok(()),
         }
     }
 

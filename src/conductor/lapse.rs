@@ -22,6 +22,8 @@ struct Sighting {
 }
 
 impl LapseWatch {
+    /// A holder's claims are judged by the longer of its lengths and ours.
+    ///
     /// Takes note of all claims of others, as they stood at some time between `asked` and
     /// `answered`, and gives those that have lapsed. What is not seen any more is forgotten.
     pub fn observe(
@@ -41,6 +43,9 @@ impl LapseWatch {
                 None => answered,
             };
             self.0.insert(lease.id, Sighting { marks, since });
+            let lengths = lease
+                .promised
+                .map_or(*lengths, |promised| lengths.longer(promised));
             let length = match lease.state {
                 State::Running => lengths.running,
                 _ => lengths.claimed,
@@ -72,6 +77,7 @@ mod tests {
             renewal,
             state,
             holder: Holder::new("other".to_owned()).unwrap(),
+            promised: None,
         }
     }
 
@@ -112,6 +118,26 @@ mod tests {
             (50, 0, running),
             (960, 0, running)
         ]));
+    }
+
+    #[test]
+    fn a_claim_lapses_by_the_longer_of_the_holders_lengths_and_ours() {
+        let (mut watch, start) = (LapseWatch::default(), Instant::now());
+        let seen = [Lease {
+            promised: Some(Leases {
+                claimed: Duration::from_secs(5),
+                running: Duration::from_mins(30),
+                grace: Duration::from_secs(20),
+            }),
+            ..lease(0, State::Running)
+        }];
+        let mut lapses = |second| {
+            let at = start + Duration::from_secs(second);
+            !watch.observe(&seen, &LENGTHS, at, at).is_empty()
+        };
+        assert!(!lapses(0));
+        assert!(!lapses(1819));
+        assert!(lapses(1820));
     }
 
     #[test]

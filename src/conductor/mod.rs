@@ -40,6 +40,7 @@ use crate::job::{JobSpec, Limits};
 use crate::runner::Runner;
 use crate::vitals::Pulse;
 
+pub use crate::buffer::Leases;
 pub use counters::{Counters, Outcomes};
 
 /// Reads a stored job; else a sentence that says what is wrong with it.
@@ -97,17 +98,6 @@ pub struct Settings {
     pub limits: Limits,
     /// How long others may take to answer.
     pub patience: Patience,
-}
-
-/// How long a claim lasts that is not renewed.
-#[derive(Clone, Copy, Debug)]
-pub struct Leases {
-    /// Before its run has started.
-    pub claimed: Duration,
-    /// Once it runs.
-    pub running: Duration,
-    /// How much longer a rescuer waits: what it takes to end a run, and some more.
-    pub grace: Duration,
 }
 
 /// How long others may take to answer.

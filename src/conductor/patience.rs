@@ -8,8 +8,8 @@ use tokio::time::timeout;
 
 use super::{Counters, Patience};
 use crate::buffer::{
-    AdvanceRequest, Advanced, BufferError, ClaimRequest, Claimed, Claims, Holder, Lease, Orders,
-    ProgressReport, Renewed,
+    AdvanceRequest, Advanced, BufferError, ClaimRequest, Claimed, Claims, Holder, Lease, Leases,
+    Orders, ProgressReport, Renewed,
 };
 use crate::job::{RecordId, RunKey, RunOrder, RunReport, StoreId, Token};
 use crate::runner::{News, RunError, RunState, Runner};
@@ -63,6 +63,10 @@ impl Claims for PatientClaims {
 
     async fn report(&self, report: ProgressReport) -> Result<bool, BufferError> {
         self.ask(self.claims.report(report)).await
+    }
+
+    async fn promise(&self, holder: &Holder, leases: Leases) -> Result<(), BufferError> {
+        self.ask(self.claims.promise(holder, leases)).await
     }
 
     async fn store_id(&self) -> Result<StoreId, BufferError> {

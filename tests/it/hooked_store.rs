@@ -6,8 +6,8 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use gristmill::buffer::{
     AdvanceRequest, Advanced, AnsweredWord, BufferError, Census, ClaimRequest, Claimed, Claims,
-    Dossier, Holder, KeptJob, Kill, KnownJob, Lease, ListFilter, Lookup, Notice, Notices, Orders,
-    ProgressReport, Renewed, Store, StoreRequest, Stored, TakeNotices, TaskBuffer,
+    Dossier, Holder, KeptJob, Kill, KnownJob, Lease, Leases, ListFilter, Lookup, Notice, Notices,
+    Orders, ProgressReport, Renewed, Store, StoreRequest, Stored, TakeNotices, TaskBuffer,
 };
 use gristmill::job::{Attempt, JobId, JobKey, Owner, Record, RecordId, State, StoreId, Token};
 use jiff::Timestamp;
@@ -131,6 +131,11 @@ impl<H: Hook> Claims for HookedStore<H> {
 
     async fn report(&self, report: ProgressReport) -> Result<bool, BufferError> {
         self.hook.around("report", self.real.report(report)).await
+    }
+
+    async fn promise(&self, holder: &Holder, leases: Leases) -> Result<(), BufferError> {
+        let promised = self.real.promise(holder, leases);
+        self.hook.around("promise", promised).await
     }
 
     async fn store_id(&self) -> Result<StoreId, BufferError> {

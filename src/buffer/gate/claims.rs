@@ -5,8 +5,8 @@ use async_trait::async_trait;
 
 use super::Gate;
 use crate::buffer::{
-    AdvanceRequest, Advanced, BufferError, ClaimRequest, Claimed, Claims, Holder, Lease, Orders,
-    ProgressReport, Renewed,
+    AdvanceRequest, Advanced, BufferError, ClaimRequest, Claimed, Claims, Holder, Lease, Leases,
+    Orders, ProgressReport, Renewed,
 };
 use crate::job::{RecordId, StoreId, Token};
 
@@ -29,6 +29,11 @@ impl Claims for Gate {
 
     async fn report(&self, report: ProgressReport) -> Result<bool, BufferError> {
         self.ask(|store| async move { store.report(report).await })
+            .await
+    }
+
+    async fn promise(&self, holder: &Holder, leases: Leases) -> Result<(), BufferError> {
+        self.ask(|store| async move { store.promise(holder, leases).await })
             .await
     }
 

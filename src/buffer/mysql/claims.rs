@@ -6,8 +6,8 @@ use mysql_async::prelude::Queryable;
 use super::{MysqlBuffer, connect, standing};
 use crate::buffer::row::store_id;
 use crate::buffer::{
-    AdvanceRequest, Advanced, BufferError, ClaimRequest, Claimed, Claims, Holder, Lease, Orders,
-    ProgressReport, Renewed,
+    AdvanceRequest, Advanced, BufferError, ClaimRequest, Claimed, Claims, Holder, Lease, Leases,
+    Orders, ProgressReport, Renewed,
 };
 use crate::job::{RecordId, StoreId, Token};
 
@@ -27,6 +27,12 @@ impl Claims for MysqlBuffer {
 
     async fn report(&self, report: ProgressReport) -> Result<bool, BufferError> {
         self.writing()?.desk.report(report).await
+    }
+
+    async fn promise(&self, holder: &Holder, leases: Leases) -> Result<(), BufferError> {
+        let mut conn = self.server.take(&self.pool).await?;
+        let promised = standing::promise(&mut conn, holder, leases).await;
+        promised.map_err(|why| connect::error(&why))
     }
 
     async fn store_id(&self) -> Result<StoreId, BufferError> {

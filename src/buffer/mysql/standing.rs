@@ -9,7 +9,7 @@ use super::columns::standing_row;
 use super::statement::{read, select_in};
 use crate::buffer::row::record_id;
 use crate::buffer::settling::{self, STANDING_COLUMNS, StandingRow};
-use crate::buffer::{Holder, Lease, Orders};
+use crate::buffer::{Holder, Lease, Leases, Orders};
 use crate::job::{RecordId, Token};
 
 /// Whether anybody listens to changes of words: asked with the rows, which costs no round trip.
@@ -67,7 +67,27 @@ async fn held(conn: &mut Conn, holder: Option<&Holder>) -> Result<Vec<StandingRo
 }
 
 pub(super) async fn leases(conn: &mut Conn) -> Result<Vec<Lease>> {
-    Ok(settling::leases(&held(conn, None).await?))
+    let held = held(conn, None).await?;
+    let query = "SELECT holder, lease_us, run_lease_us, grace_us FROM promises";
+    let promises: Vec<Row> = conn.query(query).await?;
+    let promises = promises.into_iter().map(read).collect::<Result<_>>()?;
+    Ok(settling::leases(&held, promises))
+}
+
+/// Where the holder has claims, each length only grows.
+pub(super) async fn promise(conn: &mut Conn, holder: &Holder, leases: Leases) -> Result<()> {
+    let [claimed, running, grace] = settling::promise_columns(leases);
+    let has_none = held(conn, Some(holder)).await?.is_empty();
+    let statement = if has_none {
+        "REPLACE INTO promises (holder, lease_us, run_lease_us, grace_us) VALUES (?, ?, ?, ?)"
+    } else {
+        "INSERT INTO promises (holder, lease_us, run_lease_us, grace_us) VALUES (?, ?, ?, ?)
+         ON DUPLICATE KEY UPDATE lease_us = GREATEST(lease_us, VALUES(lease_us)),
+             run_lease_us = GREATEST(run_lease_us, VALUES(run_lease_us)),
+             grace_us = GREATEST(grace_us, VALUES(grace_us))"
+    };
+    let row = (holder.as_str(), claimed, running, grace);
+    conn.exec_drop(statement, row).await
 }
 
 pub(super) async fn orders(

@@ -11,8 +11,8 @@ use crate::buffer::claiming::{self, DUE_AT_ONCE, DueRow, READY_COLUMNS, ReadyRow
 use crate::buffer::row::store_id;
 use crate::buffer::settling::{self, EVENTS_DROPPED, STANDING_COLUMNS, StandingRow};
 use crate::buffer::{
-    AdvanceRequest, Advanced, BufferError, ClaimRequest, Claimed, Claims, Holder, Lease, Orders,
-    ProgressReport, Renewed,
+    AdvanceRequest, Advanced, BufferError, ClaimRequest, Claimed, Claims, Holder, Lease, Leases,
+    Orders, ProgressReport, Renewed,
 };
 use crate::job::{RecordId, StoreId, Token};
 
@@ -36,6 +36,12 @@ impl Claims for SqliteBuffer {
 
     async fn report(&self, report: ProgressReport) -> Result<bool, BufferError> {
         self.write(move |connection| keep(connection, &report))
+            .await
+    }
+
+    async fn promise(&self, holder: &Holder, leases: Leases) -> Result<(), BufferError> {
+        let holder = holder.clone();
+        self.write(move |connection| promise(connection, &holder, leases))
             .await
     }
 
@@ -232,7 +238,36 @@ fn held(connection: &Connection) -> rusqlite::Result<Vec<StandingRow>> {
 }
 
 fn leases(connection: &Connection) -> rusqlite::Result<Vec<Lease>> {
-    Ok(settling::leases(&held(connection)?))
+    let held = held(connection)?;
+    let mut find = connection
+        .prepare_cached("SELECT holder, lease_us, run_lease_us, grace_us FROM promises")?;
+    let promises = find.query_map([], |row| {
+        Ok((
+            bytes(row.get_ref(0)?),
+            row.get(1)?,
+            row.get(2)?,
+            row.get(3)?,
+        ))
+    })?;
+    let promises = promises.collect::<rusqlite::Result<_>>()?;
+    Ok(settling::leases(&held, promises))
+}
+
+/// Where the holder has claims, each length only grows.
+fn promise(connection: &Connection, holder: &Holder, leases: Leases) -> rusqlite::Result<()> {
+    let [claimed, running, grace] = settling::promise_columns(leases);
+    let name = holder.as_str();
+    let mut held = held(connection)?.into_iter();
+    let statement = if held.any(|row| row.holder.as_deref() == Some(name.as_bytes())) {
+        "INSERT INTO promises (holder, lease_us, run_lease_us, grace_us) VALUES (?, ?, ?, ?)
+         ON CONFLICT DO UPDATE SET lease_us = max(lease_us, excluded.lease_us),
+             run_lease_us = max(run_lease_us, excluded.run_lease_us),
+             grace_us = max(grace_us, excluded.grace_us)"
+    } else {
+        "REPLACE INTO promises (holder, lease_us, run_lease_us, grace_us) VALUES (?, ?, ?, ?)"
+    };
+    let row = params![name, claimed, running, grace];
+    connection.execute(statement, row).map(drop)
 }
 
 fn read_store_id(connection: &Connection) -> rusqlite::Result<Option<String>> {

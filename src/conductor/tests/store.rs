@@ -13,7 +13,7 @@ use super::checks;
 use super::world::{Inside, World};
 use crate::buffer::{
     AdvanceRequest, Advanced, BufferError, Change, ClaimRequest, Claimed, Claims, Holder, Lease,
-    Orders, ProgressReport, Renewed,
+    Leases, Orders, ProgressReport, Renewed,
 };
 use crate::job::{
     Action, Attempt, Effect, JobId, JobKey, Owner, RecordId, Ruling, Standing, State, StoreId,
@@ -198,6 +198,10 @@ impl Claims for StoreLine {
         self.ask(is_latest).await
     }
 
+    async fn promise(&self, _: &Holder, _: Leases) -> Result<(), BufferError> {
+        self.ask(|_| ()).await
+    }
+
     async fn store_id(&self) -> Result<StoreId, BufferError> {
         self.ask(|_| StoreId::new("model".to_owned()).unwrap())
             .await
@@ -212,6 +216,7 @@ impl Claims for StoreLine {
                 renewal: row.standing.renewal,
                 state: row.standing.state,
                 holder: row.holder.clone().unwrap(),
+                promised: None,
             };
             held.map(lease).collect()
         })

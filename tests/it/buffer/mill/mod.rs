@@ -59,7 +59,8 @@ pub const CASES: &[(&str, Case)] = cases! {
         events_replay_to_the_state;
     counting: failed_runs_wait_longer_and_longer abandons_trash_in_the_end_with_all_reasons
         giving_back_counts_nothing;
-    ordering: leases_tell_who_holds_what renewals_are_counted
+    ordering: leases_tell_who_holds_what
+        a_claim_tells_the_longest_lengths_of_its_holder renewals_are_counted
         a_store_keeps_a_name_of_its_own a_holder_hears_of_kills_and_losses;
     reporting: progress_is_kept_under_the_latest_claim_only a_run_cannot_say_without_end
         long_words_are_cut;

@@ -1,6 +1,8 @@
 //! What holders and rescuers must know.
 
-use gristmill::buffer::{Holder, Lease, Orders, Renewed};
+use std::time::Duration;
+
+use gristmill::buffer::{Holder, Lease, Leases, Orders, Renewed};
 use gristmill::job::{RecordId, State, Step, Token};
 
 use super::{Mill, change, holder, named};
@@ -26,12 +28,30 @@ pub async fn leases_tell_who_holds_what(mill: &Mill) {
         renewal,
         state,
         holder,
+        promised: None,
     };
     let wanted = [
         lease(one.id, State::Claimed, 0, holder()),
         lease(two.id, State::Running, 1, named("mill-2")),
     ];
     assert_eq!(leases, wanted);
+}
+
+pub async fn a_claim_tells_the_longest_lengths_of_its_holder(mill: &Mill) {
+    let lengths = |claimed, running, grace| Leases {
+        claimed: Duration::from_secs(claimed),
+        running: Duration::from_secs(running),
+        grace: Duration::from_secs(grace),
+    };
+    let promise = async |leases| mill.claims.promise(&holder(), leases).await.unwrap();
+    let promised = async || mill.claims.leases().await.unwrap()[0].promised;
+    promise(lengths(90, 90, 90)).await;
+    // Without claims nobody lives by what was promised before.
+    promise(lengths(30, 900, 10)).await;
+    mill.running("a").await;
+    assert_eq!(promised().await, Some(lengths(30, 900, 10)));
+    promise(lengths(60, 60, 20)).await;
+    assert_eq!(promised().await, Some(lengths(60, 900, 20)));
 }
 
 pub async fn renewals_are_counted(mill: &Mill) {
