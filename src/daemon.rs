@@ -5,6 +5,7 @@ mod capture;
 mod check;
 mod conducting;
 mod health;
+mod log_queue;
 mod manager;
 mod reload;
 mod reports;
@@ -31,6 +32,7 @@ use crate::error::{Code, Report};
 use crate::http::House;
 use crate::job::Owner;
 use crate::job::policy::{BootClock, Clock};
+use crate::vitals::Count;
 use crate::windmill::Limits;
 use crate::xmpp;
 use conducting::Conducting;
@@ -40,6 +42,7 @@ use reports::door_report;
 
 pub use capture::Capture;
 pub use check::{check_daemon, check_runner};
+pub use log_queue::LogQueue;
 pub use manager::Manager;
 pub use reload::Reload;
 pub use reports::store_report;
@@ -72,6 +75,8 @@ pub struct Surroundings {
     pub reload: Option<Reload>,
     /// Captures what is asked and answered, while an operator wants it.
     pub capture: Option<Capture>,
+    /// How many lines of its log were dropped.
+    pub dropped_log_lines: Arc<Count>,
 }
 
 /// Runs the daemon until `shutdown`, or until something that time does not heal.
@@ -81,6 +86,7 @@ pub async fn run(config: &Config, migrate: bool, surroundings: Surroundings) -> 
         manager,
         reload,
         capture,
+        dropped_log_lines,
     } = surroundings;
     let settings = door_settings(config)?;
     let health = HealthDoor::open(&config.http.listen).await?;
@@ -99,14 +105,16 @@ pub async fn run(config: &Config, migrate: bool, surroundings: Surroundings) -> 
     tracing::info!(jid = %config.xmpp.jid, store = %url, "gristmill {} starts", env!("CARGO_PKG_VERSION"));
 
     let door_vitals = Arc::<xmpp::Vitals>::default();
-    let house = Arc::new(House::new(
+    let house = House::new(
         door_vitals.clone(),
         gate.clone(),
         conducting.as_ref().map(Conducting::vitals),
         draining,
         shutdown.clone(),
         Arc::new(SystemClock),
-    ));
+    )
+    .counting_dropped_log_lines(dropped_log_lines);
+    let house = Arc::new(house);
     let (others, supervisors) = watch::channel(settings.supervisors.clone());
     let live = Live {
         bridge: bridge.clone(),

@@ -1,6 +1,9 @@
 //! Logs: to the journal with their fields, or to standard error in the configured form.
 
-use std::io::IsTerminal;
+use std::fs::File;
+use std::io::{self, IsTerminal};
+use std::os::fd::AsFd;
+use std::panic;
 
 use tracing::Level;
 use tracing_subscriber::filter::{LevelFilter, Targets};
@@ -11,19 +14,38 @@ use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{Registry, registry};
 
 use crate::config::{Log, LogFormat};
+use crate::daemon::LogQueue;
 use crate::error::{Code, Report};
 
 /// Crates that print passwords and payloads below level info.
 const TALKATIVE: [&str; 4] = ["tokio_xmpp", "xmpp_parsers", "sasl", "mysql_async"];
 
-/// Logging that has begun.
-pub(super) struct Logging(Handle<Targets, Registry>);
+/// Logging that has begun. When it ends, what is queued is written, if it is read soon.
+pub(super) struct Logging {
+    filter: Handle<Targets, Registry>,
+    queue: LogQueue,
+}
+
+/// Changes the level of the log.
+pub(super) type SetLevel = Box<dyn Fn(Level) + Send + Sync>;
 
 impl Logging {
-    /// From now on, from this level on.
-    pub(super) fn set_level(&self, level: Level) {
+    /// What changes the level from now on.
+    pub(super) fn set_level(&self) -> SetLevel {
+        let filter = self.filter.clone();
         // It fails only when logging has ended.
-        let _ = self.0.reload(targets(level));
+        Box::new(move |level| drop(filter.reload(targets(level))))
+    }
+
+    /// The lines on their way out.
+    pub(super) fn queue(&self) -> &LogQueue {
+        &self.queue
+    }
+}
+
+impl Drop for Logging {
+    fn drop(&mut self) {
+        self.queue.flush();
     }
 }
 
@@ -33,19 +55,33 @@ pub(super) fn start(log: Log) -> Result<Logging, Report> {
     let journal = crate::config::logs_to_journal()
         .then(tracing_journald::layer)
         .and_then(Result::ok);
-    let stderr = || layer().with_writer(std::io::stderr);
+    let queue = queue().map_err(|error| {
+        Report::new(Code::SystemRefuses, "no thread to write the log").because(error)
+    })?;
+    let stderr = || layer().with_writer(queue.clone());
     let lines = match (journal, log.format) {
         (Some(journal), _) => journal.boxed(),
         (None, LogFormat::Json) => stderr().json().boxed(),
         (None, LogFormat::Text) => {
-            let colours = std::io::stderr().is_terminal() && crate::config::colours_are_welcome();
+            let colours = io::stderr().is_terminal() && crate::config::colours_are_welcome();
             stderr().with_ansi(colours).boxed()
         }
     };
     let started = registry().with(filter).with(lines).try_init();
     started
         .map_err(|error| Report::new(Code::Internal, "logging cannot be started").because(error))?;
-    Ok(Logging(handle))
+    // The hook of the standard library writes to standard error itself, and waits for its reader.
+    panic::set_hook(Box::new(|panicked| tracing::error!("{panicked}")));
+    Ok(Logging {
+        filter: handle,
+        queue,
+    })
+}
+
+/// To standard error without its lock, which others would wait for.
+fn queue() -> io::Result<LogQueue> {
+    let stderr = io::stderr().as_fd().try_clone_to_owned()?;
+    LogQueue::start(File::from(stderr))
 }
 
 fn targets(level: Level) -> Targets {

@@ -49,12 +49,17 @@ pub fn main() -> ExitCode {
         Err(error) => return usage(&error),
     };
     let mut output = Output::standard();
+    let is_service = matches!(arguments.command, Command::Serve(_) | Command::Runner(_));
     match run(arguments.command, &mut output) {
         Ok(()) => ExitCode::SUCCESS,
         // Whoever read our output has seen enough.
         Err(_) if output.is_broken() => ExitCode::SUCCESS,
         Err(report) => {
-            output.note(&report);
+            if is_service {
+                output.note_within(LEAVE_LIMIT, report.to_string());
+            } else {
+                output.note(&report);
+            }
             report.kind().exit_code()
         }
     }

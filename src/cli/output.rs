@@ -2,6 +2,9 @@
 
 use std::fmt::Display;
 use std::io::{self, BufRead, ErrorKind, IsTerminal, Write};
+use std::sync::mpsc::channel;
+use std::thread;
+use std::time::Duration;
 
 use serde::Serialize;
 
@@ -85,5 +88,17 @@ impl Output {
     )]
     pub(super) fn note(&self, note: impl Display) {
         let _ = writeln!(io::stderr(), "{note}");
+    }
+
+    /// The same, where a reader that does not read is not waited for.
+    pub(super) fn note_within(&self, limit: Duration, note: String) {
+        let (said, heard) = channel();
+        let noting = thread::Builder::new().spawn(move || {
+            let _ = writeln!(io::stderr(), "{note}");
+            let _ = said.send(());
+        });
+        if noting.is_ok() {
+            let _ = heard.recv_timeout(limit);
+        }
     }
 }

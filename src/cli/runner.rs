@@ -13,11 +13,7 @@ pub(super) async fn run(arguments: Runner) -> Result<(), Report> {
     let config = loaded.config.clone();
     let logging = logging::start(config.log)?;
     let source = arguments.source;
-    let reload = Reload::on_hangup(
-        loaded,
-        Box::new(move || source.load()),
-        Box::new(move |level| logging.set_level(level)),
-    )?;
+    let reload = Reload::on_hangup(loaded, Box::new(move || source.load()), logging.set_level())?;
     let shutdown = daemon::until_signalled()?;
     let manager = Manager::new(&config::supervision());
     daemon::serve_runner(&config, &manager, reload, shutdown).await

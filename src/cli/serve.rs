@@ -15,16 +15,13 @@ pub(super) async fn run(arguments: Serve) -> Result<(), Report> {
     let logging = logging::start(config.log)?;
     let folder = arguments.capture.as_deref().map(absolute).transpose()?;
     let source = arguments.source;
-    let reload = Reload::on_hangup(
-        loaded,
-        Box::new(move || source.load()),
-        Box::new(move |level| logging.set_level(level)),
-    )?;
+    let reload = Reload::on_hangup(loaded, Box::new(move || source.load()), logging.set_level())?;
     let surroundings = Surroundings {
         shutdown: daemon::until_signalled()?,
         manager: Manager::new(&config::supervision()),
         reload: Some(reload),
         capture: Some(Capture::new(&config.capture, folder)),
+        dropped_log_lines: logging.queue().dropped(),
     };
     daemon::run(&config, !arguments.no_migrate, surroundings).await
 }

@@ -10,7 +10,7 @@ use super::census::CensusTaker;
 use crate::buffer::{Census, Gate};
 use crate::conductor;
 use crate::job::policy::Clock;
-use crate::vitals::Pulse;
+use crate::vitals::{Count, Pulse};
 use crate::xmpp;
 
 /// All that is told of the daemon.
@@ -29,6 +29,8 @@ pub struct House {
     pub stopping: CancellationToken,
     /// The time of day.
     pub clock: Arc<dyn Clock>,
+    /// How many lines of its log were dropped.
+    pub dropped_log_lines: Arc<Count>,
     started: Timestamp,
     census: CensusTaker,
 }
@@ -56,7 +58,15 @@ impl House {
             draining,
             stopping,
             clock,
+            dropped_log_lines: Arc::default(),
         }
+    }
+
+    /// The count of the lines that its log drops.
+    #[must_use]
+    pub fn counting_dropped_log_lines(mut self, count: Arc<Count>) -> Self {
+        self.dropped_log_lines = count;
+        self
     }
 
     /// Whether every loop turns.

@@ -85,6 +85,11 @@ impl Scrape {
             "Whether an operator has the daemon claim nothing new.",
             Some(u64::from(self.house.is_draining())),
         )?;
+        page.counter(
+            "gristmill_log_lines_dropped_total",
+            "Lines of the log that were dropped, for its reader does not keep up.",
+            self.house.dropped_log_lines.get(),
+        )?;
         let pulses = self.house.pulses.iter();
         let ages = pulses.map(|pulse| ([("loop", pulse.name())], pulse.age().as_secs_f64()));
         page.gauges(

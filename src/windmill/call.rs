@@ -178,6 +178,15 @@ impl CallKind {
         Self::Ack,
     ];
 
+    /// Whether it only asks, and is asked again and again.
+    #[must_use]
+    pub fn is_poll(self) -> bool {
+        matches!(
+            self,
+            Self::NumJobsWanted | Self::GetExecutorData | Self::GetStatus
+        )
+    }
+
     /// The root element's canonical name.
     #[must_use]
     pub fn name(self) -> &'static str {

@@ -286,7 +286,11 @@ fn finish(bridge: &Bridge, vitals: &Vitals, work: &Work, reply: &Reply) -> Optio
         "duration_ms",
         u64::try_from(taken.as_millis()).unwrap_or(u64::MAX),
     );
-    tracing::info!("answered");
+    if reply.call.is_some_and(CallKind::is_poll) {
+        tracing::debug!("answered");
+    } else {
+        tracing::info!("answered");
+    }
     if tracing::enabled!(tracing::Level::DEBUG) {
         tracing::debug!(document = bridge.write(reply), "sent");
     }

@@ -9,6 +9,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::str::FromStr;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use secrecy::{ExposeSecret, SecretString};
@@ -243,6 +244,7 @@ fn start_daemon(config: Config, shutdown: CancellationToken) -> JoinHandle<Resul
         manager: Manager::default(),
         reload: None,
         capture: None,
+        dropped_log_lines: Arc::default(),
     };
     tokio::spawn(async move { daemon::run(&config, true, surroundings).await })
 }

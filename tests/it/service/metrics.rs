@@ -112,6 +112,7 @@ fn what_happened_is_counted() {
         ("gristmill_slots", 3.0),
         ("gristmill_ready", 1.0),
         ("gristmill_draining", 0.0),
+        ("gristmill_log_lines_dropped_total", 0.0),
     ];
     for (series, value) in counted {
         assert!(

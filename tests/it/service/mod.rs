@@ -8,6 +8,7 @@ mod runner;
 mod stuck;
 mod systemd;
 mod top;
+mod unread;
 
 use std::thread::sleep;
 use std::time::{Duration, Instant};

@@ -1,25 +1,17 @@
-//! Each real loop of the built program, stuck. Nothing that a loop waits for is without a time
-//! limit but its own log: who does not read it holds up whoever writes to it next.
+//! Each real loop of the built program, stuck: the threads that turn it are stopped, as by a call
+//! into a kernel that hangs.
 
-use std::fs::OpenOptions;
-use std::io::{ErrorKind, PipeReader, PipeWriter, Read, Write, pipe};
-use std::os::fd::AsRawFd;
-use std::os::unix::fs::OpenOptionsExt;
-use std::process::Child;
-use std::thread::{sleep, spawn};
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::process::{Child, Stdio};
+use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use super::systemd::Ear;
-use crate::rig::documents::num_jobs_wanted;
-use crate::rig::gristmill::{ACCOUNTS, EXECUTOR_JID, Gristmill, STRANGER};
+use crate::rig::gristmill::{ACCOUNTS, Gristmill};
 use crate::rig::http::{Answer, get};
-use crate::rig::mariadb::MariaDb;
-use crate::rig::process;
+use crate::rig::process::{command, spawn};
 use crate::rig::prosody::Prosody;
-use crate::rig::slixmpp::{Carrier, Supervisor};
-
-/// `O_NONBLOCK` of Linux.
-const NON_BLOCKING: i32 = 0o4000;
 
 /// Longer than the limit of every loop.
 const PATIENCE: Duration = Duration::from_mins(2);
@@ -27,149 +19,90 @@ const PATIENCE: Duration = Duration::from_mins(2);
 /// A daemon is fed for several times in this.
 const SILENCE: Duration = Duration::from_secs(3);
 
-/// What a daemon says that has nothing to do.
-const IDLE: &str = "STATUS=XMPP online, 0 running, 0 waiting";
+/// Threads that stand still until it is dropped.
+struct Frozen(Child);
 
-/// A daemon whose log nobody reads.
-struct Daemon {
-    child: Child,
-    ear: Ear,
-    written: PipeReader,
-    writer: PipeWriter,
+impl Frozen {
+    /// The threads of this name; `main`: the first one.
+    fn threads(process: u32, name: &str) -> Self {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+        let mut command = command(root.join(".venv/bin/python"));
+        command.arg(root.join("tests/clients/freeze.py"));
+        command.args([&process.to_string(), name]);
+        command.stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut child = spawn(command);
+        let mut said = String::new();
+        let mut stdout = BufReader::new(child.stdout.take().unwrap());
+        stdout.read_line(&mut said).unwrap();
+        assert_eq!(said, "frozen\n");
+        Self(child)
+    }
 }
 
-impl Daemon {
-    /// Its loops turn, and it has said that it is so.
-    fn start(prepared: &Gristmill, flags: &[&str], status: &str) -> Self {
-        let socket = prepared.folder().join("notify");
-        let ear = Ear::at(&socket);
-        let (written, writer) = pipe().unwrap();
-        let mut command = process::command(env!("CARGO_BIN_EXE_gristmill"));
-        command
-            .arg("serve")
-            .arg("--config")
-            .arg(prepared.config_file());
-        command.args(flags.iter().flat_map(|flag| ["--set", flag]));
-        command
-            .env("NOTIFY_SOCKET", &socket)
-            .env("WATCHDOG_USEC", "1500000");
-        // A thread that is held up is not to be the only one, also on a machine with one core.
-        command.env("TOKIO_WORKER_THREADS", "4");
-        command.stderr(writer.try_clone().unwrap());
-        let mut daemon = Self {
-            child: process::spawn(command),
-            ear,
-            written,
-            writer,
-        };
-        daemon.ear.wait_for("READY=1");
-        daemon.ear.wait_for(status);
-        daemon.ear.wait_for("WATCHDOG=1");
-        daemon
+impl Drop for Frozen {
+    fn drop(&mut self) {
+        drop(self.0.stdin.take());
+        let _ = self.0.wait();
     }
+}
 
-    /// From now on whoever writes to the log waits.
-    fn fill_log(&self) {
-        let again = format!("/proc/self/fd/{}", self.writer.as_raw_fd());
-        let mut log = OpenOptions::new();
-        let mut log = log
-            .write(true)
-            .custom_flags(NON_BLOCKING)
-            .open(again)
-            .unwrap();
-        for piece in [4096, 1] {
-            let full = loop {
-                if let Err(error) = log.write_all(&b"\n".repeat(piece)) {
-                    break error;
-                }
-            };
-            assert_eq!(full.kind(), ErrorKind::WouldBlock);
+/// `/healthz` says that this loop does not turn.
+fn wait_until_stuck(socket: &Path, name: &str) {
+    let limit = Instant::now() + PATIENCE;
+    let is_it = |answer: &Answer| answer.json()["loops"][name]["ok"] == false;
+    let health = loop {
+        match get(socket, "/healthz") {
+            Some(answer) if is_it(&answer) => break answer,
+            answer => assert!(Instant::now() < limit, "{answer:?}"),
         }
-    }
+        sleep(Duration::from_millis(200));
+    };
+    assert_eq!(health.status, 503, "{health:?}");
+    assert_eq!(health.json()["status"], "stuck");
+    let unready = get(socket, "/readyz").unwrap();
+    assert_eq!(unready.status, 503);
+    let why = format!("the loop {name} does not turn");
+    assert!(unready.body.contains(&why), "{unready:?}");
+}
 
-    /// `/healthz` says that this loop does not turn, and the watchdog is not fed. Other loops may
-    /// be held up with it, for they share threads.
-    fn is_stuck(&mut self, prepared: &Gristmill, name: &str) {
-        let socket = prepared.http_socket();
-        let limit = Instant::now() + PATIENCE;
-        let is_it = |answer: &Answer| answer.json()["loops"][name]["ok"] == false;
-        let health = loop {
-            match get(&socket, "/healthz") {
-                Some(answer) if is_it(&answer) => break answer,
-                answer => assert!(Instant::now() < limit, "{answer:?}"),
-            }
-            sleep(Duration::from_millis(200));
-        };
-        assert_eq!(health.status, 503, "{health:?}");
-        assert_eq!(health.json()["status"], "stuck");
-        let unready = get(&socket, "/readyz").unwrap();
-        assert_eq!(unready.status, 503);
-        assert!(
-            unready
-                .body
-                .contains(&format!("the loop {name} does not turn")),
-            "{unready:?}"
-        );
-        while self.ear.next().is_some() {}
-        sleep(SILENCE);
-        let heard: Vec<_> = std::iter::from_fn(|| self.ear.next()).collect();
-        assert!(!heard.contains(&"WATCHDOG=1".to_owned()), "{heard:?}");
-    }
+/// While the threads of this name stand still, these loops are seen not to turn and the watchdog
+/// is not fed; afterwards all goes on.
+fn is_seen(thread: &str, loops: &[&str]) {
+    let server = Prosody::start_fast(ACCOUNTS);
+    let folder = tempfile::tempdir().unwrap();
+    let notify = folder.path().join("notify");
+    let mut ear = Ear::at(&notify);
+    let environment = [
+        ("NOTIFY_SOCKET", notify.to_str().unwrap()),
+        ("WATCHDOG_USEC", "1500000"),
+    ];
+    let flags = ["conductor.enabled=true"];
+    let daemon = Gristmill::under_a_manager(&server, &flags, &environment);
+    ear.wait_for("READY=1");
+    ear.wait_for("WATCHDOG=1");
+    let socket = daemon.http_socket();
 
-    /// Somebody reads the log, and all goes on.
-    fn goes_on(self, prepared: &Gristmill) {
-        let Self {
-            mut child,
-            mut ear,
-            mut written,
-            writer,
-        } = self;
-        drop(writer);
-        spawn(move || {
-            let mut bytes = [0; 4096];
-            while let Ok(1..) = written.read(&mut bytes) {}
-        });
-        ear.wait_for("WATCHDOG=1");
-        let health = get(&prepared.http_socket(), "/healthz").unwrap();
-        assert_eq!(health.status, 200, "{health:?}");
-        child.kill().unwrap();
-        child.wait().unwrap();
+    let frozen = Frozen::threads(daemon.id(), thread);
+    for name in loops {
+        wait_until_stuck(&socket, name);
     }
+    while ear.next().is_some() {}
+    sleep(SILENCE);
+    let heard: Vec<_> = std::iter::from_fn(|| ear.next()).collect();
+    assert!(!heard.contains(&"WATCHDOG=1".to_owned()), "{heard:?}");
+
+    drop(frozen);
+    ear.wait_for("WATCHDOG=1");
+    let health = get(&socket, "/healthz").unwrap();
+    assert_eq!(health.status, 200, "{health:?}");
 }
 
 #[test]
 fn a_door_that_is_stuck() {
-    let server = Prosody::start_fast(ACCOUNTS);
-    let prepared = Gristmill::prepared(&server);
-    let mut daemon = Daemon::start(&prepared, &["conductor.enabled=true"], IDLE);
-    let mut stranger = Supervisor::login(&server, STRANGER, EXECUTOR_JID);
-    daemon.fill_log();
-    stranger.send(Carrier::Child, &num_jobs_wanted("n"));
-    daemon.is_stuck(&prepared, "door");
-    daemon.goes_on(&prepared);
+    is_seen("main", &["door"]);
 }
 
 #[test]
-fn a_conductor_that_is_stuck() {
-    let server = Prosody::start_fast(ACCOUNTS);
-    let prepared = Gristmill::prepared(&server);
-    let flags = ["conductor.enabled=true", "buffer.timeout=500ms"];
-    let mut daemon = Daemon::start(&prepared, &flags, IDLE);
-    daemon.fill_log();
-    prepared.command(&["drain"]);
-    daemon.is_stuck(&prepared, "conductor");
-    daemon.goes_on(&prepared);
-}
-
-#[test]
-fn a_housekeeping_that_is_stuck() {
-    let (server, mut store) = (Prosody::start_fast(ACCOUNTS), MariaDb::start());
-    store.create_database("mill");
-    store.stop();
-    let prepared = Gristmill::prepared_on_mariadb(&server, &store.url("mill"));
-    let mut daemon = Daemon::start(&prepared, &[], "STATUS=XMPP online, store unreachable");
-    daemon.fill_log();
-    store.start_again();
-    daemon.is_stuck(&prepared, "housekeeping");
-    daemon.goes_on(&prepared);
+fn a_conductor_and_a_housekeeping_that_are_stuck() {
+    is_seen("tokio-rt-worker", &["conductor", "housekeeping"]);
 }
