@@ -70,20 +70,26 @@ impl Life {
         let Some(state) = self.look_up().await else {
             return;
         };
-        if state != RunState::NeverStarted {
+        if matches!(state, RunState::Alive | RunState::Ended) {
             self.context.counters().adopted.add_one();
             self.holding.tenure.lock().await.with_runner = true;
         }
         match state {
             RunState::Alive => self.see_through(lease.state == State::Running).await,
             RunState::Ended => self.conclude(lease.state == State::Running).await,
-            RunState::NeverStarted if lease.state == State::Claimed && !at_start => {
+            RunState::NeverStarted | RunState::Gone
+                if lease.state == State::Claimed && !at_start =>
+            {
                 let why = "nobody heard that it was claimed";
                 self.settle(vec![Word::new(Step::GiveBack, why.to_owned())])
                     .await;
             }
-            RunState::NeverStarted => {
-                let why = "the daemon ended before its run began, or the run is gone";
+            RunState::NeverStarted | RunState::Gone => {
+                let why = if lease.state == State::Running {
+                    "its run is gone: nothing of it lives, and nothing tells what became of it"
+                } else {
+                    "the daemon ended before its run began, or the run is gone"
+                };
                 self.settle(vec![Word::new(Step::Abandon, why.to_owned())])
                     .await;
             }

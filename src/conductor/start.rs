@@ -66,7 +66,7 @@ impl Life {
             Err(RunError::Away(why)) => (Step::GiveBack, why),
             Err(RunError::Transient(why)) => (Step::Abandon, why),
             Err(RunError::InDoubt(why)) => match self.look_up().await {
-                Some(RunState::NeverStarted) => (Step::Abandon, why),
+                Some(RunState::NeverStarted | RunState::Gone) => (Step::Abandon, why),
                 Some(_) => return true,
                 None => return false,
             },

@@ -72,8 +72,10 @@ impl RunnerTruth {
         match self.runner.look_up(run).await {
             Ok(RunState::Alive) => Finding::Right,
             // It is about to start.
-            Ok(RunState::NeverStarted) if record.state == State::Claimed => Finding::Right,
-            Ok(RunState::NeverStarted) => self.abandon(run).await,
+            Ok(RunState::NeverStarted | RunState::Gone) if record.state == State::Claimed => {
+                Finding::Right
+            }
+            Ok(RunState::NeverStarted | RunState::Gone) => self.abandon(run).await,
             Ok(RunState::Ended) => self.see_settled(run).await,
             Err(error) => {
                 tracing::warn!(%run, %error, "nobody can say what became of a run");

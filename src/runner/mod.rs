@@ -67,8 +67,10 @@ pub enum RunState {
     Alive,
     /// It was started, and nothing of it lives.
     Ended,
-    /// Nothing of it was ever started.
+    /// Nothing of it was ever started, and nothing will be.
     NeverStarted,
+    /// Nothing of it lives; what would tell whether it was started is missing.
+    Gone,
 }
 
 /// What a run's program says of itself while it runs.

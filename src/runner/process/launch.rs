@@ -1,7 +1,9 @@
 //! The start of a run: its folder, and its wrapper.
 
+use std::ffi::OsString;
 use std::fs;
 use std::io::{self, Read};
+use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -11,9 +13,9 @@ use rustix::io::Errno;
 
 use super::super::RunError;
 use super::super::wrapper::folder::{OUTPUTS, WORK};
-use super::super::wrapper::{Brief, Control, Refusal, SUMMONS, Word};
+use super::super::wrapper::{Brief, Control, Journal, NAME, Refusal, SUMMONS, Word};
 use super::program::{Program, environment};
-use super::{Settings, outputs};
+use super::{Settings, marks, outputs};
 use crate::job::RunOrder;
 
 /// How long a wrapper may take to say whether the program runs.
@@ -30,26 +32,31 @@ pub(super) fn prepare(folder: &Path, order: &RunOrder) -> io::Result<()> {
     if !names.is_empty() {
         fs::write(folder.join(OUTPUTS), serde_json::to_vec(&names)?)?;
     }
-    Control::create(folder, order.lease_until).map(drop)
+    Control::create(folder, order.lease_until)?;
+    // From now on a missing one was removed.
+    Journal::open(folder).map(drop)
 }
 
-/// Starts a run's wrapper in the run's folder.
+/// Starts a run's wrapper in the run's folder. `mark`: what its processes are known by.
 pub(super) fn summon(
     settings: &Settings,
     order: &RunOrder,
     program: &Program,
     brief: &Brief,
     folder: &Path,
+    mark: Option<OsString>,
 ) -> Result<Child, RunError> {
     let brief = serde_json::to_string(brief)
         .map_err(|error| RunError::Transient(format!("the brief: {error}")))?;
     Command::new(&settings.wrapper)
+        .arg0(NAME)
         .arg(SUMMONS)
         .arg(brief)
         .arg(&program.path)
         .args(&program.arguments)
         .env_clear()
         .envs(environment(order, &folder.join(WORK)))
+        .envs(mark.map(|mark| (marks::VARIABLE, mark)))
         .current_dir(folder)
         .stdin(Stdio::null())
         .stdout(Stdio::piped())

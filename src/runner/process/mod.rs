@@ -3,9 +3,11 @@
 
 mod held;
 mod launch;
+mod marks;
 mod news;
 mod orphans;
 mod outputs;
+mod processes;
 mod program;
 mod remove;
 mod report;

@@ -24,6 +24,10 @@ pub(super) fn report(
 ) -> io::Result<RunReport> {
     match trace {
         Trace::Never | Trace::Alive(_) => Ok(lost(None, now, "it never started")),
+        Trace::Gone => {
+            let text = "its folder is gone, or files in it that tell what became of it";
+            Ok(lost(None, now, text))
+        }
         Trace::Ended(start, None) => {
             let text = "it vanished: its machine crashed, or somebody killed its wrapper";
             Ok(lost(Some(start.at), now, text))

@@ -7,7 +7,7 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::process::Child;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
 use std::time::Duration;
 
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
@@ -16,6 +16,7 @@ use super::super::cgroup::Delegation;
 use super::super::wrapper::folder::{HEARD, OUTPUTS, PROGRESS, WORK};
 use super::super::wrapper::{Brief, Control, Journal, Moment, Trace, since_boot};
 use super::super::{News, RunError, RunState};
+use super::marks::{self, Marks};
 use super::program::Program;
 use super::work_dir::WorkDir;
 use super::{OpenError, Settings, held, launch, news, orphans, remove, report, transient};
@@ -31,6 +32,8 @@ pub(super) struct Shared {
     clock: Arc<dyn Clock>,
     boot_id: String,
     work_dir: WorkDir,
+    /// Whose runs these are, once that is said.
+    store: OnceLock<StoreId>,
     /// Where runs get cgroups.
     delegation: Option<Delegation>,
     /// The wrappers that are our children: each must be waited for once.
@@ -76,6 +79,7 @@ impl Shared {
         Ok(Self {
             delegation: held::take(&settings.cgroup, &settings.work_dir),
             work_dir,
+            store: OnceLock::new(),
             boot_id: boot_id.trim_end().to_owned(),
             settings: RwLock::new(Arc::new(settings)),
             clock,
@@ -104,7 +108,10 @@ impl Shared {
 
     pub(super) fn serve(&self, store: &StoreId) -> Result<(), RunError> {
         match self.work_dir.belong_to(store) {
-            Ok(None) => Ok(()),
+            Ok(None) => {
+                self.store.get_or_init(|| store.clone());
+                Ok(())
+            }
             Ok(Some(other)) => {
                 let settings = self.settings();
                 let path = settings.work_dir.display();
@@ -119,7 +126,7 @@ impl Shared {
         let program = Program::of(&order.spec, &self.settings().transformations);
         let program = program.map_err(RunError::Permanent)?;
         let folder = self.work_dir.run(order.key);
-        if self.wrappers().contains_key(&order.key) || self.was_started(&folder)? {
+        if self.wrappers().contains_key(&order.key) || self.was_started(order.key, &folder)? {
             return Ok(());
         }
         self.wrappers().insert(order.key, Wrapper::Awaited);
@@ -132,9 +139,16 @@ impl Shared {
     }
 
     /// Whether a run was started before. What never was makes room for a new one.
-    fn was_started(&self, folder: &Path) -> Result<bool, RunError> {
-        match self.trace(folder)? {
+    fn was_started(&self, run: RunKey, folder: &Path) -> Result<bool, RunError> {
+        if !folder.try_exists().map_err(|error| transient(&error))? {
+            return Ok(false);
+        }
+        match self.trace(run)? {
             Trace::Alive(_) | Trace::Ended(..) => Ok(true),
+            Trace::Gone => {
+                let what = "files are missing from its folder, which was there before";
+                Err(RunError::InDoubt(what.to_owned()))
+            }
             Trace::Never => {
                 remove::remove(folder).map_err(|error| transient(&error))?;
                 Ok(false)
@@ -169,7 +183,9 @@ impl Shared {
             limits: settings.limits,
             cgroup: delegation.map(|delegation| delegation.of_run(order.key)),
         };
-        let mut child = launch::summon(&settings, order, program, &brief, folder)?;
+        let mark = self.store.get();
+        let mark = mark.map(|store| marks::value(store, order.key, folder));
+        let mut child = launch::summon(&settings, order, program, &brief, folder, mark)?;
         let heard = launch::hear(&mut child);
         if let Ok(()) | Err(RunError::InDoubt(_)) = heard {
             self.wrappers().insert(order.key, Wrapper::Child(child));
@@ -184,8 +200,9 @@ impl Shared {
         if let Some(Wrapper::Awaited) = self.wrappers().get(&run) {
             return Ok(RunState::Alive);
         }
-        Ok(match self.trace(&self.work_dir.run(run))? {
+        Ok(match self.trace_by(run, orphans::live)? {
             Trace::Never => RunState::NeverStarted,
+            Trace::Gone => RunState::Gone,
             Trace::Alive(_) => RunState::Alive,
             Trace::Ended(..) => RunState::Ended,
         })
@@ -206,15 +223,14 @@ impl Shared {
             }
             None => (),
         }
-        let folder = self.work_dir.run(run);
-        let Trace::Alive(start) = self.trace(&folder)? else {
+        let Trace::Alive(start) = self.trace(run)? else {
             return Ok(Process::Gone);
         };
         let process = start
             .and_then(|start| Pid::from_raw(start.pid))
             .and_then(|pid| open(pid).ok());
         // If it still lives now, then the number was still its own when it was opened.
-        match (process, self.trace(&folder)?) {
+        match (process, self.trace(run)?) {
             (Some(process), Trace::Alive(_)) => Ok(Process::Known(process)),
             _ => Ok(Process::Unknown),
         }
@@ -235,7 +251,7 @@ impl Shared {
 
     pub(super) fn collect(&self, run: RunKey) -> Result<RunReport, RunError> {
         let folder = self.work_dir.run(run);
-        let trace = self.trace(&folder)?;
+        let trace = self.trace(run)?;
         if let Trace::Alive(_) = trace {
             return Err(RunError::Transient("it still lives".to_owned()));
         }
@@ -256,11 +272,10 @@ impl Shared {
     }
 
     pub(super) fn forget(&self, run: RunKey, failed: bool) -> Result<(), RunError> {
-        let folder = self.work_dir.run(run);
-        match self.trace(&folder)? {
+        match self.trace(run)? {
             Trace::Alive(_) => return Err(RunError::Transient("it still lives".to_owned())),
             Trace::Ended(start, _) => orphans::remove(start.cgroup.as_deref()),
-            Trace::Never => (),
+            Trace::Never | Trace::Gone => (),
         }
         if let Some(Wrapper::Child(mut child)) = self.wrappers().remove(&run) {
             let _ = child.wait();
@@ -274,7 +289,7 @@ impl Shared {
         let folder = self.work_dir.run(run);
         let read = || {
             // Before the file is read: what ended then has written everything.
-            let ended = !matches!(self.trace(&folder), Ok(Trace::Alive(_)));
+            let ended = !matches!(self.trace(run), Ok(Trace::Alive(_)));
             let kept = folder.join(HEARD);
             let heard = match heard {
                 Some(heard) => fs::write(&kept, heard.to_string()).map(|()| heard)?,
@@ -296,20 +311,32 @@ impl Shared {
         }
     }
 
-    fn trace(&self, folder: &Path) -> Result<Trace, RunError> {
+    /// Where a run stands. What lives without a wrapper is killed, and the run lives until nothing
+    /// is left.
+    fn trace(&self, run: RunKey) -> Result<Trace, RunError> {
+        self.trace_by(run, orphans::kill)
+    }
+
+    /// Where a run stands; `lives` is asked where the folder cannot tell.
+    fn trace_by(
+        &self,
+        run: RunKey,
+        lives: fn(&Marks) -> io::Result<bool>,
+    ) -> Result<Trace, RunError> {
+        let folder = self.work_dir.run(run);
         let looking = self.looking.lock().unwrap_or_else(PoisonError::into_inner);
-        let trace = Journal::trace(folder).map_err(|error| transient(&error))?;
+        let trace = Journal::trace(&folder).map_err(|error| transient(&error))?;
         drop(looking);
-        match trace {
+        let start = match &trace {
+            Trace::Alive(_) | Trace::Ended(_, Some(_)) => return Ok(trace),
             // No process of an earlier boot is left.
-            Trace::Ended(start, None)
-                if start.boot_id == self.boot_id
-                    && orphans::kill(&folder.join(WORK), start.cgroup.as_deref()) =>
-            {
-                Ok(Trace::Alive(None))
-            }
-            trace => Ok(trace),
-        }
+            Trace::Ended(start, None) if start.boot_id != self.boot_id => return Ok(trace),
+            Trace::Ended(start, None) => Some(start.clone()),
+            Trace::Never | Trace::Gone => None,
+        };
+        let marks = Marks::new(self.store.get(), run, folder, start);
+        let lives = lives(&marks).map_err(|error| transient(&error))?;
+        Ok(if lives { Trace::Alive(None) } else { trace })
     }
 
     fn wrappers(&self) -> MutexGuard<'_, HashMap<RunKey, Wrapper>> {

@@ -112,6 +112,7 @@ pub enum State {
     Alive,
     Ended,
     NeverStarted,
+    Gone,
 }
 
 /// What the runner could not do.
@@ -192,6 +193,7 @@ impl From<RunState> for State {
             RunState::Alive => Self::Alive,
             RunState::Ended => Self::Ended,
             RunState::NeverStarted => Self::NeverStarted,
+            RunState::Gone => Self::Gone,
         }
     }
 }
@@ -202,6 +204,7 @@ impl From<State> for RunState {
             State::Alive => Self::Alive,
             State::Ended => Self::Ended,
             State::NeverStarted => Self::NeverStarted,
+            State::Gone => Self::Gone,
         }
     }
 }

@@ -11,7 +11,7 @@ use rustix::fs::{FlockOperation, flock};
 use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 
-use super::folder::JOURNAL;
+use super::folder::{CONTROL, JOURNAL};
 
 /// More than this is not a journal of ours, in bytes.
 const MAX_BYTES: u64 = 64 * 1024;
@@ -99,6 +99,8 @@ pub enum Cause {
 pub enum Trace {
     /// It never started and never will.
     Never,
+    /// Its folder is missing, or files in it without which nothing can be said.
+    Gone,
     /// Its wrapper lives; it may be about to start the program.
     Alive(Option<Start>),
     /// Its wrapper is gone; without an exit where it was killed.
@@ -176,8 +178,9 @@ impl Journal {
     /// Where the run in a folder stands. One that has not started is kept from it for good, for a
     /// wrapper may be on its way.
     pub fn trace(folder: &Path) -> io::Result<Trace> {
+        let is_whole = folder.join(CONTROL).try_exists()? && folder.join(JOURNAL).try_exists()?;
         let journal = match Self::open(folder) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Trace::Never),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Trace::Gone),
             journal => journal?,
         };
         if !journal.try_lock()? {
@@ -190,7 +193,10 @@ impl Journal {
         let trace = journal.settled();
         // By itself the lock would go a moment later if somebody forks just now.
         flock(&journal.0, FlockOperation::Unlock)?;
-        trace
+        match trace? {
+            Trace::Never if !is_whole => Ok(Trace::Gone),
+            trace => Ok(trace),
+        }
     }
 
     fn settled(&self) -> io::Result<Trace> {

@@ -15,6 +15,7 @@ mod tree;
 mod watch;
 
 use std::ffi::OsString;
+use std::fs;
 use std::io::{self, Write};
 use std::path::Path;
 use std::process::ExitCode;
@@ -31,6 +32,9 @@ use watch::Watch;
 
 /// The first argument that makes our program a wrapper.
 pub(super) const SUMMONS: &str = "wrap-run";
+/// What a wrapper is called, so that what ends daemons by their name spares runs. The kernel keeps
+/// 15 bytes.
+pub(super) const NAME: &str = "gristmill-run";
 
 /// What a wrapper is started with, if `words` are those of one. The words are the program's own
 /// name, the summons, the brief, the job's program and its arguments.
@@ -54,6 +58,8 @@ pub struct Summons {
 /// program runs.
 #[must_use]
 pub fn main(summons: &Summons) -> ExitCode {
+    // Without it, it only has its daemon's name.
+    let _ = fs::write("/proc/self/comm", NAME);
     let begun = begin(summons);
     let word = begun.as_ref().map_or_else(Word::from, |_| Word::Started);
     // The daemon may be gone; the run goes on.

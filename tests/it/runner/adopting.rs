@@ -92,6 +92,7 @@ async fn a_wrapper_that_comes_late_starts_nothing(#[values(Way::Direct, Way::Soc
     let folder = stage.run_folder(run);
     fs::create_dir_all(folder.join("work")).unwrap();
     fs::write(folder.join("control"), format!("{0} {0} 0\n", u64::MAX)).unwrap();
+    fs::write(folder.join("journal"), "").unwrap();
     let standing = stage.runner().look_up(run).await.unwrap();
     assert_eq!(standing, RunState::NeverStarted);
 

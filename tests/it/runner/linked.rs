@@ -38,7 +38,7 @@ async fn a_runner_comes_back_and_the_link_with_it() {
     until_there(&remote).await;
     assert_eq!(remote.look_up(run).await.unwrap(), RunState::Alive);
     let never = remote.look_up(key(2, 1)).await.unwrap();
-    assert_eq!(never, RunState::NeverStarted);
+    assert_eq!(never, RunState::Gone);
     fs::write(stage.work(run).join("go"), "").unwrap();
     remote.ended(run).await.unwrap();
     assert_eq!(remote.collect(run).await.unwrap().verdict, Verdict::Failed);

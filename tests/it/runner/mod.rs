@@ -5,6 +5,7 @@ mod hostile;
 mod in_turn;
 mod limits;
 mod linked;
+mod marks;
 mod news;
 mod running;
 mod socket_attacks;

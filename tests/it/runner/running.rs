@@ -196,7 +196,7 @@ async fn what_can_never_run_is_permanent(#[values(Way::Direct, Way::Socket)] way
             "{started:?}"
         );
         let standing = stage.runner().look_up(order.key).await;
-        assert!(matches!(standing, Ok(RunState::NeverStarted)));
+        assert!(matches!(standing, Ok(RunState::Gone)));
     }
     assert_eq!(stage.runner().runs().await.unwrap(), []);
 }
@@ -232,16 +232,16 @@ async fn a_lapsed_lease_starts_nothing(#[values(Way::Direct, Way::Socket)] way: 
     );
     assert!(!stage.settings.work_dir.join("ran").exists());
     let standing = stage.runner().look_up(order.key).await.unwrap();
-    assert_eq!(standing, RunState::NeverStarted);
+    assert_eq!(standing, RunState::Gone);
 }
 
 #[rstest]
 #[tokio::test]
-async fn the_unknown_never_started(#[values(Way::Direct, Way::Socket)] way: Way) {
+async fn of_the_unknown_nothing_can_be_said(#[values(Way::Direct, Way::Socket)] way: Way) {
     let stage = Stage::new(way).await;
     let run = key(5, 5);
     let standing = stage.runner().look_up(run).await.unwrap();
-    assert_eq!(standing, RunState::NeverStarted);
+    assert_eq!(standing, RunState::Gone);
     stage.runner().ended(run).await.unwrap();
     stage.runner().stop(run).await.unwrap();
     stage.runner().forget(run, true).await.unwrap();
