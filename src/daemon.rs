@@ -3,6 +3,7 @@
 
 mod capture;
 mod check;
+mod clock;
 mod conducting;
 mod health;
 mod log_queue;
@@ -14,9 +15,7 @@ mod truth;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize};
-use std::time::Duration;
 
-use jiff::Timestamp;
 use secrecy::SecretString;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
@@ -31,7 +30,6 @@ use crate::config::{self, Config};
 use crate::error::{Code, Report};
 use crate::http::House;
 use crate::job::Owner;
-use crate::job::policy::{BootClock, Clock};
 use crate::vitals::Count;
 use crate::windmill::Limits;
 use crate::xmpp;
@@ -42,28 +40,13 @@ use reports::door_report;
 
 pub use capture::Capture;
 pub use check::{check_daemon, check_runner};
+pub use clock::SystemClock;
 pub use log_queue::LogQueue;
 pub use manager::Manager;
 pub use reload::Reload;
 pub use reports::store_report;
 pub use runner::{serve_runner, try_runner};
 pub use truth::RunnerTruth;
-
-/// The machine's clocks: the one place that reads the time of day.
-pub struct SystemClock;
-
-impl Clock for SystemClock {
-    fn now(&self) -> Timestamp {
-        Timestamp::now()
-    }
-}
-
-impl BootClock for SystemClock {
-    fn since_boot(&self) -> Duration {
-        let time = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
-        Duration::try_from(time).unwrap_or_default()
-    }
-}
 
 /// What surrounds the daemon.
 pub struct Surroundings {
@@ -91,8 +74,8 @@ pub async fn run(config: &Config, migrate: bool, surroundings: Surroundings) -> 
     let settings = door_settings(config)?;
     let health = HealthDoor::open(&config.http.listen).await?;
     let url = &config.buffer.url;
-    // The store closes last.
-    let store_stop = CancellationToken::new();
+    // The store closes last, and captures end after the door has said its last word.
+    let (store_stop, heard_all) = (CancellationToken::new(), CancellationToken::new());
     let _closing = store_stop.clone().drop_guard();
     let gate = open_in_background(config, migrate, store_stop)?;
     let draining = Arc::<AtomicBool>::default();
@@ -100,8 +83,6 @@ pub async fn run(config: &Config, migrate: bool, surroundings: Surroundings) -> 
     let conducting = Conducting::prepare(config, &gate, draining.clone(), slots.clone())?;
     let bridge = build_bridge(config, &gate, draining.clone(), conducting.as_ref());
     let bridge = Arc::new(capture::heard_by(capture.as_ref(), bridge));
-    // It ends after the door has said its last word.
-    let heard_all = CancellationToken::new();
     tracing::info!(jid = %config.xmpp.jid, store = %url, "gristmill {} starts", env!("CARGO_PKG_VERSION"));
 
     let door_vitals = Arc::<xmpp::Vitals>::default();
@@ -411,6 +392,7 @@ mod tests {
     use crate::buffer::{BufferError, NewJob, StoreRequest, StoreUrl};
     use crate::config::{FileChoice, Sources};
     use crate::job::{Attempt, ContentHash, JobId, JobKey, State};
+    use jiff::Timestamp;
 
     fn config(store: &StoreUrl) -> Config {
         let flags = [

@@ -91,6 +91,7 @@ impl Output {
     }
 
     /// The same, where a reader that does not read is not waited for.
+    #[expect(clippy::unused_self, reason = "as for `note`")]
     pub(super) fn note_within(&self, limit: Duration, note: String) {
         let (said, heard) = channel();
         let noting = thread::Builder::new().spawn(move || {
