@@ -56,6 +56,30 @@ fn started(server: &str) -> Box<dyn XmppServer> {
     }
 }
 
+/// A server, the daemon's door at it, and a supervisor that sees it online.
+struct Stage {
+    server: Box<dyn XmppServer>,
+    proxy: Proxy,
+    door: Door,
+    supervisor: Raw,
+}
+
+impl Stage {
+    async fn set(name: &str) -> Self {
+        let server = started(name);
+        let proxy = Proxy::to(server.as_ref()).await;
+        let door = Door::open(settings(&proxy)).await;
+        let mut supervisor = Raw::login(server.as_ref(), SUPERVISOR, "raw").await;
+        supervisor.wait_for_executor().await;
+        Self {
+            server,
+            proxy,
+            door,
+            supervisor,
+        }
+    }
+}
+
 /// Waits until all that the stranger sent has reached the door.
 async fn flush(stranger: &mut Raw, id: &str) {
     stranger
@@ -86,12 +110,8 @@ async fn answers_promptly(supervisor: &mut Raw, id: &str) {
 #[case::ejabberd("ejabberd")]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_next_call_is_answered_at_once_and_on_the_same_stream(#[case] name: &str) {
-    let server = started(name);
-    let proxy = Proxy::to(server.as_ref()).await;
-    let door = Door::open(settings(&proxy)).await;
-    let mut supervisor = Raw::login(server.as_ref(), SUPERVISOR, "raw").await;
-    supervisor.wait_for_executor().await;
-    let mut stranger = Raw::login(server.as_ref(), STRANGER, "raw").await;
+    let mut stage = Stage::set(name).await;
+    let mut stranger = Raw::login(stage.server.as_ref(), STRANGER, "raw").await;
     for (index, payload) in payloads(name).iter().enumerate() {
         stranger
             .send(&format!("<message to='{EXECUTOR_JID}'>{payload}</message>"))
@@ -118,10 +138,10 @@ async fn the_next_call_is_answered_at_once_and_on_the_same_stream(#[case] name: 
             "{answer}"
         );
         flush(&mut stranger, &format!("ping-{index}")).await;
-        answers_promptly(&mut supervisor, &format!("after-{index}")).await;
+        answers_promptly(&mut stage.supervisor, &format!("after-{index}")).await;
     }
-    assert_eq!(proxy.connections(), 1, "no reconnect");
-    door.close().await;
+    assert_eq!(stage.proxy.connections(), 1, "no reconnect");
+    stage.door.close().await;
 }
 
 #[rstest]
@@ -129,18 +149,14 @@ async fn the_next_call_is_answered_at_once_and_on_the_same_stream(#[case] name: 
 #[case::ejabberd("ejabberd")]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_supervisor_is_told_that_its_stanza_cannot_be_read(#[case] name: &str) {
-    let server = started(name);
-    let proxy = Proxy::to(server.as_ref()).await;
-    let door = Door::open(settings(&proxy)).await;
-    let mut supervisor = Raw::login(server.as_ref(), SUPERVISOR, "raw").await;
-    supervisor.wait_for_executor().await;
+    let mut stage = Stage::set(name).await;
     let set = format!("<iq type='set' id='evil' to='{EXECUTOR_JID}'><xml:a/></iq>");
-    supervisor.send(&set).await;
-    let answer = supervisor.answer("evil").await;
+    stage.supervisor.send(&set).await;
+    let answer = stage.supervisor.answer("evil").await;
     assert!(answer.contains("bad-request"), "{answer}");
     assert!(answer.contains("cannot be read as XML"), "{answer}");
-    assert_eq!(proxy.connections(), 1, "no reconnect");
-    door.close().await;
+    assert_eq!(stage.proxy.connections(), 1, "no reconnect");
+    stage.door.close().await;
 }
 
 #[rstest]
@@ -148,12 +164,8 @@ async fn a_supervisor_is_told_that_its_stanza_cannot_be_read(#[case] name: &str)
 #[case::ejabberd("ejabberd")]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn thousands_of_odd_stanzas_leave_the_stream_as_it_is(#[case] name: &str) {
-    let server = started(name);
-    let proxy = Proxy::to(server.as_ref()).await;
-    let door = Door::open(settings(&proxy)).await;
-    let mut supervisor = Raw::login(server.as_ref(), SUPERVISOR, "raw").await;
-    supervisor.wait_for_executor().await;
-    let mut stranger = Raw::login(server.as_ref(), STRANGER, "raw").await;
+    let mut stage = Stage::set(name).await;
+    let mut stranger = Raw::login(stage.server.as_ref(), STRANGER, "raw").await;
     for batch in 0..20 {
         let odd: Vec<_> = odd_elements(batch, 100).collect();
         for (index, element) in odd.iter().enumerate() {
@@ -167,10 +179,14 @@ async fn thousands_of_odd_stanzas_leave_the_stream_as_it_is(#[case] name: &str) 
             stranger.send(&to).await;
         }
         flush(&mut stranger, &format!("ping-{batch}")).await;
-        assert_eq!(proxy.connections(), 1, "a reconnect after one of {odd:#?}");
+        assert_eq!(
+            stage.proxy.connections(),
+            1,
+            "a reconnect after one of {odd:#?}"
+        );
     }
-    assert!(is_result(&supervisor.ask_jobs_wanted("after").await));
-    door.close().await;
+    assert!(is_result(&stage.supervisor.ask_jobs_wanted("after").await));
+    stage.door.close().await;
 }
 
 /// Elements that are XML with namespaces, in its less used spellings.
