@@ -10,6 +10,7 @@ use super::context::Context;
 use super::lapse::LapseWatch;
 use crate::buffer::{Advanced, Change, Holder, Lease};
 use crate::job::{Fence, RunKey, Step};
+use crate::runner::RunState;
 
 /// What a survey found that somebody must look after.
 pub(super) struct Found {
@@ -44,8 +45,11 @@ impl Surveyor {
         let answered = Instant::now();
         let runs = self.context.runner.runs().await.ok()?;
         let holder = self.context.settings.holder.clone();
-        let (own, others): (Vec<_>, Vec<_>) =
-            leases.into_iter().partition(|lease| lease.holder == holder);
+        // Where no other daemon can hold a claim, what has its folder here is ours by any name.
+        let alone = self.context.settings.leases.is_none();
+        let is_ours =
+            |lease: &Lease| lease.holder == holder || (alone && runs.contains(&key(lease)));
+        let (own, others): (Vec<_>, Vec<_>) = leases.into_iter().partition(is_ours);
         self.look_at_others(&others, asked, answered).await;
         let claimed: BTreeSet<_> = own.iter().map(key).collect();
         let unknown = |run: &RunKey| self.context.holdings.get(*run).is_none();
@@ -63,39 +67,55 @@ impl Surveyor {
 
     async fn look_at_others(&mut self, others: &[Lease], asked: Instant, answered: Instant) {
         let Some(leases) = self.context.settings.leases else {
-            return self.warn_of(others);
+            return self.look_for(others).await;
         };
         let lapsed = self.lapses.observe(others, &leases, asked, answered);
-        if !lapsed.is_empty() {
-            self.rescue(lapsed).await;
-        }
+        self.rescue(lapsed, lapse_reason).await;
     }
 
-    /// One store, one machine, one daemon: nobody else can hold a claim, so nobody here knows how
-    /// to tell whether its run lives.
-    fn warn_of(&mut self, others: &[Lease]) {
-        for holder in others.iter().map(|lease| &lease.holder) {
-            if self.foreign.insert(holder.as_str().to_owned()) {
-                tracing::warn!(%holder, "jobs are claimed under another name; is runner.process.work_dir the one that they were claimed with? They are left alone");
+    /// One store, one machine, one daemon: the holder of these claims is no more. A run that lives
+    /// is left alone, for it may be in the folder of an earlier configuration.
+    async fn look_for(&mut self, others: &[Lease]) {
+        let mut lost = Vec::new();
+        for lease in others {
+            match self.context.runner.look_up(key(lease)).await {
+                Ok(RunState::NeverStarted | RunState::Gone) => lost.push(lease.clone()),
+                Ok(RunState::Alive | RunState::Ended) => self.warn_of(&lease.holder),
+                Err(error) => {
+                    tracing::warn!(run = %key(lease), %error, "a run cannot be looked up");
+                }
             }
+        }
+        self.rescue(lost, loss_reason).await;
+    }
+
+    fn warn_of(&mut self, holder: &Holder) {
+        if self.foreign.insert(holder.as_str().to_owned()) {
+            tracing::warn!(%holder, "runs live that were claimed under another name; is runner.process.work_dir the one that they were claimed with? They are left alone until they have ended");
         }
     }
 
     /// Where this fails, the next survey finds the same.
-    async fn rescue(&self, lapsed: Vec<Lease>) {
-        let changes = lapsed.iter().map(|lease| self.abandon(lease)).collect();
+    async fn rescue(&self, lapsed: Vec<Lease>, reason: fn(&Holder) -> String) {
+        if lapsed.is_empty() {
+            return;
+        }
+        let changes = lapsed.iter();
+        let changes = changes.map(|lease| self.abandon(lease, reason(&lease.holder)));
+        let changes = changes.collect();
         let Ok(answers) = self.context.settler.advance(changes).await else {
             return;
         };
         for (lease, answer) in lapsed.iter().zip(answers) {
             if let Advanced::Done(state) = answer {
                 self.context.counters().rescued.add_one();
-                tracing::warn!(record = %lease.id, holder = %lease.holder, %state, "a claim had lapsed");
+                let why = reason(&lease.holder);
+                tracing::warn!(record = %lease.id, %state, why, "a claim is abandoned");
             }
         }
     }
 
-    fn abandon(&self, lease: &Lease) -> Change {
+    fn abandon(&self, lease: &Lease, reason: String) -> Change {
         Change {
             id: lease.id,
             fence: Fence {
@@ -104,7 +124,7 @@ impl Surveyor {
             },
             step: Step::Abandon,
             dice: self.context.dice(),
-            reason: Some(lapse_reason(&lease.holder)),
+            reason: Some(reason),
             report: None,
         }
     }
@@ -115,6 +135,10 @@ fn key(lease: &Lease) -> RunKey {
         record: lease.id,
         token: lease.token,
     }
+}
+
+fn loss_reason(holder: &Holder) -> String {
+    format!("nothing of its run lives, and its holder {holder} has this store no more")
 }
 
 fn lapse_reason(holder: &Holder) -> String {
