@@ -18,6 +18,8 @@ pub(super) struct Surroundings {
     pub(super) drains: Vec<Drain>,
     /// Jobs that daemons hold.
     pub(super) in_hand: InHand,
+    /// Whether other daemons may use the store, so that claims have leases.
+    pub(super) shared: bool,
 }
 
 /// Jobs that are claimed or running.
@@ -146,7 +148,7 @@ fn claimed(record: &Record, around: &Surroundings) -> Sentence {
                 "somebody wished it killed {}, and {holder}, which holds it, ends it",
                 ago(wished, around.now)
             ),
-            next: killed_soon("conductor.lease"),
+            next: killed_soon("conductor.lease", around),
             next_at: None,
         };
     }
@@ -156,9 +158,14 @@ fn claimed(record: &Record, around: &Surroundings) -> Sentence {
             ago(record.since, around.now),
             record.token
         ),
-        next: "when it is started; if that daemon dies before, it is ready again after the lease \
-               (conductor.lease)"
-            .to_owned(),
+        next: if around.shared {
+            "when it is started; if that daemon dies before, it is ready again after the lease \
+             (conductor.lease)"
+        } else {
+            "when it is started; if that daemon dies before, when a daemon of this store is \
+             started again"
+        }
+        .to_owned(),
         next_at: None,
     }
 }
@@ -173,7 +180,7 @@ fn running(record: &Record, around: &Surroundings) -> Sentence {
                  a grace time stops it",
                 ago(wished, around.now)
             ),
-            next: killed_soon("conductor.run_lease"),
+            next: killed_soon("conductor.run_lease", around),
             next_at: None,
         };
     }
@@ -192,9 +199,13 @@ fn running(record: &Record, around: &Surroundings) -> Sentence {
             time_and_age(began, around.now),
             progress.unwrap_or_default()
         ),
-        next: "when it ends; if that daemon dies, when it is back, or after the lease of its run \
-               (conductor.run_lease)"
-            .to_owned(),
+        next: if around.shared {
+            "when it ends; if that daemon dies, when it is back, or after the lease of its run \
+             (conductor.run_lease)"
+        } else {
+            "when it ends; if that daemon dies, when a daemon of this store is started again"
+        }
+        .to_owned(),
         next_at: None,
     }
 }
@@ -271,8 +282,13 @@ fn future(record: &Record, now: Timestamp) -> Option<Timestamp> {
     record.due_at.filter(|due| *due > now)
 }
 
-fn killed_soon(lease: &str) -> String {
-    format!("within a second if that daemon lives, else when its lease has lapsed ({lease})")
+fn killed_soon(lease: &str, around: &Surroundings) -> String {
+    let soon = "within a second if that daemon lives, else when";
+    if around.shared {
+        format!("{soon} its lease has lapsed ({lease})")
+    } else {
+        format!("{soon} a daemon of this store is started again")
+    }
 }
 
 fn holder(record: &Record) -> String {
@@ -308,6 +324,7 @@ mod tests {
                 jobs: 3,
                 holders: 2,
             },
+            shared: true,
         }
     }
 
@@ -409,6 +426,25 @@ mod tests {
             ..wished
         };
         assert!(why(&running).ends_with("25 % done: event 51"));
+    }
+
+    #[test]
+    fn a_lease_is_named_only_where_there_is_one() {
+        let alone = Surroundings {
+            shared: false,
+            ..around()
+        };
+        for state in [State::Claimed, State::Running] {
+            for kill_requested_at in [None, Some(at(NOW - 3))] {
+                let record = Record {
+                    kill_requested_at,
+                    ..record(state)
+                };
+                assert!(of(&record, &around()).next.contains("lease"));
+                let next = of(&record, &alone).next;
+                assert!(next.contains("started again") && !next.contains("lease"));
+            }
+        }
     }
 
     #[test]

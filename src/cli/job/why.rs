@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use serde_json::json;
 
-use crate::buffer::{ListFilter, Operations, TaskBuffer};
+use crate::buffer::{ListFilter, Operations, StoreUrl, TaskBuffer};
 use crate::config::Config;
 use crate::daemon::SystemClock;
 use crate::error::Report;
@@ -61,6 +61,7 @@ async fn surroundings(
         daemon: config.xmpp.jid.to_string(),
         drains,
         in_hand: in_hand(store).await?,
+        shared: matches!(config.buffer.url, StoreUrl::Mysql(_)),
     })
 }
 
