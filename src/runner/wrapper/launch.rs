@@ -5,9 +5,7 @@ use std::fs::File;
 use std::io;
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::OpenOptionsExt;
-use std::os::unix::process::CommandExt;
 use std::path::Path;
-use std::process::{Command, Stdio};
 
 use rustix::fs::OFlags;
 use rustix::io::{Errno, FdFlags, fcntl_setfd};
@@ -15,7 +13,7 @@ use rustix::process::Pid;
 
 use super::super::cgroup::Group;
 use super::folder::{PROGRESS, WORK};
-use super::{Brief, Refusal, birth};
+use super::{Brief, Refusal, birth, step};
 
 /// Tells the program where to write of its progress.
 const PROGRESS_FD: &str = "GRISTMILL_PROGRESS_FD";
@@ -57,16 +55,13 @@ pub fn launch(brief: &Brief, program: &OsStr, arguments: &[OsString]) -> Result<
         .limits
         .take_on(brief.cgroup.is_some())
         .map_err(|error| Refusal::failed("the limits", error))?;
-    let mut command = Command::new(program);
+    let mut command = step::command(program, arguments);
     command
-        .args(arguments)
         .env(PROGRESS_FD, progress.as_raw_fd().to_string())
         .current_dir(work)
-        .stdin(Stdio::inherit())
         .stdout(for_program.0)
-        .stderr(for_program.1)
-        .process_group(0);
-    let mut start = || spawn(&mut command);
+        .stderr(for_program.1);
+    let start = || step::spawn(command, |error| refusal(program, error));
     let (program, group) = match &brief.cgroup {
         None => (start()?, None),
         Some(path) => {
@@ -80,14 +75,6 @@ pub fn launch(brief: &Brief, program: &OsStr, arguments: &[OsString]) -> Result<
         outputs: vec![stdout, stderr, progress],
         group,
     })
-}
-
-fn spawn(command: &mut Command) -> Result<Pid, Refusal> {
-    let child = command
-        .spawn()
-        .map_err(|error| refusal(command.get_program(), &error))?;
-    let program = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
-    program.ok_or_else(|| Refusal::Transient("the program has no process".to_owned()))
 }
 
 /// Written at its end only, so that what it holds can be cut off.

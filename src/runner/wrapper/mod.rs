@@ -11,6 +11,7 @@ mod journal;
 mod launch;
 mod limits;
 mod meter;
+mod step;
 mod tree;
 mod watch;
 
@@ -28,6 +29,7 @@ pub(super) use control::Control;
 use journal::Entry;
 pub(super) use journal::{Cause, End, Exit, Journal, Start, Trace};
 pub use limits::Limits;
+use step::Step;
 use watch::Watch;
 
 /// The first argument that makes our program a wrapper.
@@ -36,31 +38,63 @@ pub(super) const SUMMONS: &str = "wrap-run";
 /// 15 bytes.
 pub(super) const NAME: &str = "gristmill-run";
 
-/// What a wrapper is started with, if `words` are those of one. The words are the program's own
-/// name, the summons, the brief, the job's program and its arguments.
+/// What our program is started with for a run, if `words` say so. The words are the program's own
+/// name, the summons, the brief or the wrapper's process, the job's program and its arguments.
 pub fn summoned(mut words: impl Iterator<Item = OsString>) -> Option<Summons> {
-    (words.nth(1)? == SUMMONS).then(|| Summons {
-        brief: words.next().unwrap_or_default(),
-        program: words.next().unwrap_or_default(),
-        arguments: words.collect(),
+    let summons = words.nth(1)?;
+    let is_step = summons == step::SUMMONS;
+    if !is_step && summons != SUMMONS {
+        return None;
+    }
+    let mut word = || words.next().unwrap_or_default();
+    let (first, program) = (word(), word());
+    let arguments = words.collect();
+    Some(if is_step {
+        Summons::Step(Step {
+            wrapper: first,
+            program,
+            arguments,
+        })
+    } else {
+        Summons::Wrap(Run {
+            brief: first,
+            program,
+            arguments,
+        })
     })
 }
 
+/// What our program is started with for a run.
+pub enum Summons {
+    /// To be its wrapper.
+    Wrap(Run),
+    /// To become its program.
+    Step(Step),
+}
+
 /// What a wrapper is started with.
-pub struct Summons {
+pub struct Run {
     brief: OsString,
     program: OsString,
     arguments: Vec<OsString>,
 }
 
+/// Does what it was started for.
+#[must_use]
+pub fn main(summons: &Summons) -> ExitCode {
+    match summons {
+        Summons::Wrap(run) => wrap(run),
+        Summons::Step(step) => step.take(),
+    }
+}
+
 /// The wrapper's life, in the run's folder. Its environment is the program's; what it has to say
 /// it says in the journal, and in one line on standard output once it is known whether the
 /// program runs.
-#[must_use]
-pub fn main(summons: &Summons) -> ExitCode {
+fn wrap(run: &Run) -> ExitCode {
     // Without it, it only has its daemon's name.
     let _ = fs::write("/proc/self/comm", NAME);
-    let begun = begin(summons);
+    let begun = begin(run);
     let word = begun.as_ref().map_or_else(Word::from, |_| Word::Started);
     // The daemon may be gone; the run goes on.
     let _ = io::stdout().write_all(word.to_line().as_bytes());
@@ -73,9 +107,9 @@ pub fn main(summons: &Summons) -> ExitCode {
 
 /// Everything up to the program's start. The lock is taken before, and the lease looked at after,
 /// so that at no moment a daemon can think that nothing will start when something does.
-fn begin(summons: &Summons) -> Result<Watch, Refusal> {
+fn begin(run: &Run) -> Result<Watch, Refusal> {
     let unreadable = || Refusal::Transient("the brief cannot be read".to_owned());
-    let brief = summons.brief.to_str().ok_or_else(unreadable)?;
+    let brief = run.brief.to_str().ok_or_else(unreadable)?;
     let brief: Brief = serde_json::from_str(brief).map_err(|_| unreadable())?;
     setsid().map_err(|error| Refusal::failed("no session of its own", error))?;
     set_child_subreaper(Some(getpid()))
@@ -101,7 +135,7 @@ fn begin(summons: &Summons) -> Result<Watch, Refusal> {
         cgroup: brief.cgroup.clone(),
     };
     journal.append(&Entry::Start(start)).map_err(refuse)?;
-    match launch::launch(&brief, &summons.program, &summons.arguments) {
+    match launch::launch(&brief, &run.program, &run.arguments) {
         Ok(launched) => Ok(Watch::new(brief, now, journal, control, launched)),
         Err(refusal) => {
             journal.clear().map_err(refuse)?;

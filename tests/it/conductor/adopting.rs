@@ -103,7 +103,7 @@ const ALONE: &str = "if [ -e $LOG.pid ]; then \
                      ! grep -q sleep /proc/$(cat $LOG.pid)/cmdline || echo both >>$LOG; \
                      echo again >>$LOG; exit 0; fi; \
                      cd /; export HOME=/tmp TMPDIR=/tmp; \
-                     exec sh -c 'echo $$ >$0.pid; echo begin >>$0; exec sleep 4711' $LOG";
+                     sh -c 'echo $$ >$0.pid; echo begin >>$0; exec sleep 4711' $LOG & wait";
 
 /// A stage whose conductor was killed while a job of [`ALONE`] runs.
 async fn killed_while_alone() -> (Stage, RecordId) {

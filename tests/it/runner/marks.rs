@@ -135,3 +135,17 @@ async fn a_wrapper_has_a_name_of_its_own() {
     stage.runner().stop(run).await.unwrap();
     stage.outcome(run).await;
 }
+
+/// Killed at once, with no daemon that would look for it.
+#[tokio::test]
+async fn a_program_ends_with_its_wrapper() {
+    let mut stage = Stage::new(Way::Direct).await;
+    let run = stage.start("echo $$ > pid; exec sleep 4711").await;
+    let pid = number_in(&stage.work(run).join("pid")).await;
+    let wrapper = stage.wrapper_pid(run);
+    stage.disconnect();
+    kill(wrapper);
+    until("the program is gone", || !lives(pid)).await;
+    stage.reopen().await;
+    assert_eq!(stage.outcome(run).await.verdict, Verdict::Lost);
+}
