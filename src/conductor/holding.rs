@@ -25,6 +25,8 @@ pub(super) struct Holding {
     /// How long the run may live. Locked while the runner is told, so that an older word never
     /// comes after a newer one.
     pub tenure: tokio::sync::Mutex<Tenure>,
+    /// Up to where what its run says of itself is kept; `None`: the runner knows.
+    heard: Mutex<Option<u64>>,
 }
 
 /// How a claim came into these hands.
@@ -91,7 +93,18 @@ impl Holding {
             recall: CancellationToken::new(),
             done: CancellationToken::new(),
             tenure: tokio::sync::Mutex::new(tenure),
+            heard: Mutex::default(),
         })
+    }
+
+    /// Up to where what its run says of itself is kept.
+    pub fn heard(&self) -> Option<u64> {
+        *self.heard.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// It is kept up to here.
+    pub fn keep_heard(&self, heard: u64) {
+        *self.heard.lock().unwrap_or_else(PoisonError::into_inner) = Some(heard);
     }
 }
 

@@ -14,6 +14,11 @@ use crate::runner::RunError;
 
 /// How often a run is asked what it says of itself.
 const NEWS_EVERY: Duration = Duration::from_secs(1);
+/// How often it is asked in a row while it runs: for news, and then to tell the runner that they
+/// are kept, so that a daemon that starts again does not keep them twice.
+const LOOKS: u32 = 2;
+/// The same once it has ended.
+const LAST_LOOKS: u32 = 1000;
 
 /// How the wait for a run's end came to an end.
 enum Watched {
@@ -71,7 +76,7 @@ impl Life {
 
     async fn watch(&self, mut end: impl Future<Output = ()> + Unpin) -> Watched {
         let (mut stop_at, mut stopping, mut failures) = (None, false, 0);
-        let (mut news_at, mut heard) = (Instant::now() + NEWS_EVERY, None);
+        let mut news_at = Instant::now() + NEWS_EVERY;
         loop {
             tokio::select! {
                 biased;
@@ -91,7 +96,7 @@ impl Life {
                     stop_at = Some(Instant::now() + again);
                 }
                 () = sleep_until(news_at) => {
-                    heard = self.pass_on_news(heard).await;
+                    self.pass_on_news(LOOKS).await;
                     news_at = Instant::now() + NEWS_EVERY;
                 }
             }
@@ -107,27 +112,27 @@ impl Life {
         }
     }
 
-    /// Keeps what the run has said since `heard`; answers up to where it is kept by now.
-    async fn pass_on_news(&self, heard: Option<u64>) -> Option<u64> {
-        let Ok(news) = self.context.runner.news(self.key(), heard).await else {
-            return heard;
-        };
-        if news.progress.is_none() && news.events.is_empty() {
-            return heard;
-        }
-        let report = ProgressReport {
-            id: self.key().record,
-            token: self.key().token,
-            progress: news.progress,
-            events: news.events,
-        };
-        match self.context.claims.report(report).await {
-            Ok(true) => Some(news.heard),
-            Ok(false) => {
-                self.holding.lost.cancel();
-                heard
+    /// Keeps what the run has said and was not kept yet, as far as so many looks go.
+    async fn pass_on_news(&self, looks: u32) {
+        for _ in 0..looks {
+            let heard = self.holding.heard();
+            let Ok(news) = self.context.runner.news(self.key(), heard).await else {
+                return;
+            };
+            if news.progress.is_none() && news.events.is_empty() {
+                return;
             }
-            Err(_) => heard,
+            let report = ProgressReport {
+                id: self.key().record,
+                token: self.key().token,
+                progress: news.progress,
+                events: news.events,
+            };
+            match self.context.claims.report(report).await {
+                Ok(true) => self.holding.keep_heard(news.heard),
+                Ok(false) => return self.holding.lost.cancel(),
+                Err(_) => return,
+            }
         }
     }
 
@@ -136,7 +141,7 @@ impl Life {
         let Some(word) = self.outcome().await else {
             return;
         };
-        self.pass_on_news(None).await;
+        self.pass_on_news(LAST_LOOKS).await;
         let failed = word.step != Step::Succeed;
         let mut words = Vec::new();
         if !started {

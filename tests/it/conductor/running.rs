@@ -1,6 +1,7 @@
 //! Jobs from their acceptance to their outcome.
 
-use gristmill::job::State;
+use gristmill::buffer::{Lookup, TaskBuffer};
+use gristmill::job::{RecordId, State};
 
 use super::stage::Stage;
 
@@ -89,4 +90,54 @@ async fn who_drains_claims_nothing_and_lets_finish_what_runs() {
     assert!(draining.load(std::sync::atomic::Ordering::Relaxed));
     stage.drain(false).await;
     assert_eq!(stage.wait_for_end(second).await.state, State::Succeeded);
+}
+
+/// What the jobs' programs have said of themselves.
+async fn said(stage: &Stage, id: RecordId) -> Vec<String> {
+    let Lookup::Found(dossier) = stage.store.show(id).await.unwrap() else {
+        panic!("no record {id}");
+    };
+    let events = dossier.events.into_iter();
+    let of_program = events.filter(|event| event.code == "program");
+    of_program.map(|event| event.text).collect()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_program_says_just_before_its_end_is_noted_once() {
+    let mut stage = Stage::new().await;
+    // It is heard while the program runs, and asked for again when it has ended.
+    let script = "say() { echo \"$1\" >&$GRISTMILL_PROGRESS_FD; }\n\
+                  say 'event: first'; sleep 1; say 'warning: second'; sleep 0.6; say 'event: third'";
+    stage.script("talks", script);
+    stage.start(4);
+    let mut ids = Vec::new();
+    for _ in 0..4 {
+        ids.push(stage.submit("talks").await);
+    }
+    for id in ids {
+        assert_eq!(stage.wait_for_end(id).await.state, State::Succeeded);
+        assert_eq!(said(&stage, id).await, ["first", "second", "third"]);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_program_said_before_a_restart_is_noted_once() {
+    let mut stage = Stage::new().await;
+    let go = stage.folder.path().join("go");
+    let script = format!(
+        "echo 'event: said' >&$GRISTMILL_PROGRESS_FD\n\
+         while [ ! -e {} ]; do sleep 0.05; done",
+        go.display()
+    );
+    stage.script("waits", &script);
+    stage.start(1);
+    let id = stage.submit("waits").await;
+    while said(&stage, id).await.is_empty() {
+        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+    }
+    stage.stop().await;
+    std::fs::write(go, "").unwrap();
+    stage.start(1);
+    assert_eq!(stage.wait_for_end(id).await.state, State::Succeeded);
+    assert_eq!(said(&stage, id).await, ["said"]);
 }
