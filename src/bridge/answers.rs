@@ -355,8 +355,8 @@ pub(super) fn store_fault(error: &BufferError) -> Fault {
             Fault::new(FaultCode::DatabaseUnavailable, text)
         }
         BufferError::Stale => {
-            let text = "a job of this executeJobs was answered `rejected` after the request was \
-                        sent, and may have been given away; nothing was stored";
+            let text = "a job of this executeJobs was, or may have been, answered `rejected` after \
+                        the request was sent, and given away; nothing was stored";
             Fault::new(FaultCode::Stale, text)
         }
         BufferError::Corrupt(text) => incident(text),

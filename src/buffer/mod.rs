@@ -55,8 +55,9 @@ pub trait TaskBuffer: Send + Sync {
     /// Stores a request's good jobs and its refusals in one transaction; the answer has one entry
     /// for each job, in order, and comes after the commit.
     ///
-    /// `Err(Stale)`: a key of the request was answered `rejected` at or after `sent_at`, and not
-    /// every one has a record; nothing is stored. Any other error: nothing is known to be stored.
+    /// `Err(Stale)`: a key of the request was answered `rejected` at or after `sent_at`, or may have
+    /// been and is forgotten, and not every one has a record; nothing is stored. Any other error:
+    /// nothing is known to be stored.
     async fn store(&self, request: StoreRequest) -> Result<Vec<Stored>, BufferError>;
 
     /// What is kept of jobs that were stored under these keys; one entry for each, in order. `None`
@@ -83,7 +84,8 @@ pub trait TaskBuffer: Send + Sync {
     ) -> Result<Vec<Lookup<Record>>, BufferError>;
 
     /// Remembers, durably, that these keys are about to be answered `rejected` at `at` (an
-    /// attempt of `None` stands for all), and forgets what was remembered before `forget_before`.
+    /// attempt of `None` stands for all), and forgets what was remembered before `forget_before`. A
+    /// request that was sent before what was forgotten is stale from then on.
     ///
     /// One entry for each, in order: whether there is still no record of it, nor one about to be
     /// stored. Where it is `false` and the name was looked up, somebody was quicker since the
@@ -275,7 +277,7 @@ pub enum BufferError {
     #[error("another writer came first: {0}")]
     Conflict(String),
     /// What was asked is older than what was answered since.
-    #[error("a job of this request was answered as rejected after the request was sent")]
+    #[error("a job of this request was, or may have been, rejected after the request was sent")]
     Stale,
     /// There is no room left.
     #[error("the store is full: {0}")]

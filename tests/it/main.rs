@@ -34,6 +34,7 @@ mod e2e_runner;
 mod e2e_soak;
 mod e2e_store_away;
 mod e2e_telling;
+mod e2e_two_daemons;
 mod error_codes;
 mod hooked_store;
 mod operating;

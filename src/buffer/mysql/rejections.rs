@@ -31,25 +31,29 @@ pub(super) enum Reading {
     Locking,
 }
 
-/// Whether a key of a request was answered `rejected` at or after it was sent.
+/// Whether a key of a request was answered `rejected` at or after it was sent, or may have been and
+/// is no longer remembered.
 pub(super) async fn is_stale(
     conn: &mut Conn,
     request: &StoreRequest,
     reading: Reading,
 ) -> Result<bool> {
+    let lock = match reading {
+        Reading::Committed => "",
+        Reading::Locking => "LOCK IN SHARE MODE",
+    };
+    let sent_at = request.sent_at.as_microsecond();
+    let forgotten = format!("SELECT sent_before FROM forgotten WHERE one = 1 {lock}");
+    let forgotten: Option<i64> = conn.query_first(forgotten).await?;
+    if forgotten.is_some_and(|before| sent_at < before) {
+        return Ok(true);
+    }
     let keys: Vec<Value> = request
         .jobs
         .iter()
         .map(|job| job.key.job_id.as_str().into())
         .collect();
-    let leading = [
-        request.sent_at.as_microsecond().into(),
-        request.owner.as_str().into(),
-    ];
-    let lock = match reading {
-        Reading::Committed => "",
-        Reading::Locking => "LOCK IN SHARE MODE",
-    };
+    let leading = [sent_at.into(), request.owner.as_str().into()];
     let query = format!(
         "SELECT job_id, attempt FROM rejections
          WHERE at >= ? AND owner = ? AND job_id IN ({{keys}}) {lock}"
@@ -70,12 +74,7 @@ pub(super) async fn is_stale(
 impl Rejection {
     /// Remembers the keys; for each, whether it still has no record.
     pub async fn write(&self, conn: &mut Conn, budget: usize) -> Result<Vec<bool>> {
-        let forget = "DELETE FROM rejections WHERE at < ? LIMIT ?";
-        conn.exec_drop(
-            forget,
-            (self.forget_before.as_microsecond(), FORGET_AT_ONCE),
-        )
-        .await?;
+        self.forget(conn).await?;
         self.insert().run(conn, budget).await?;
         let keys: Vec<Value> = self
             .jobs
@@ -99,6 +98,18 @@ impl Rejection {
             ))
         };
         Ok(self.jobs.iter().map(is_absent).collect())
+    }
+
+    /// Another daemon may need what this one needs no longer: what was forgotten is noted.
+    async fn forget(&self, conn: &mut Conn) -> Result<()> {
+        let before = self.forget_before.as_microsecond();
+        let forget = "DELETE FROM rejections WHERE at < ? LIMIT ?";
+        conn.exec_drop(forget, (before, FORGET_AT_ONCE)).await?;
+        if conn.affected_rows() > 0 {
+            let note = "UPDATE forgotten SET sent_before = GREATEST(sent_before, ?) WHERE one = 1";
+            conn.exec_drop(note, (before,)).await?;
+        }
+        Ok(())
     }
 
     fn insert(&self) -> Insert {

@@ -28,7 +28,7 @@ pub(super) fn store(connection: &Connection, request: &StoreRequest) -> Result<V
 fn refuse_stale(connection: &Connection, request: &StoreRequest) -> Result<()> {
     let is_stale = || -> rusqlite::Result<bool> {
         Ok(request.was_delayed()
-            && is_rejected(connection, request)?
+            && may_be_rejected(connection, request)?
             && !all_stored(connection, request)?)
     };
     match is_stale() {
@@ -38,12 +38,17 @@ fn refuse_stale(connection: &Connection, request: &StoreRequest) -> Result<()> {
     }
 }
 
-fn is_rejected(connection: &Connection, request: &StoreRequest) -> rusqlite::Result<bool> {
+fn may_be_rejected(connection: &Connection, request: &StoreRequest) -> rusqlite::Result<bool> {
+    let (owner, sent_at) = (request.owner.as_str(), request.sent_at.as_microsecond());
+    let mut forgotten =
+        connection.prepare_cached("SELECT 1 FROM forgotten WHERE sent_before > ?")?;
+    if forgotten.exists([sent_at])? {
+        return Ok(true);
+    }
     let mut rejected = connection.prepare_cached(
         "SELECT 1 FROM rejections
          WHERE owner = ? AND job_id = ? AND attempt IN (0, ?) AND at >= ?",
     )?;
-    let (owner, sent_at) = (request.owner.as_str(), request.sent_at.as_microsecond());
     for NewJob { key, .. } in &request.jobs {
         let (job_id, attempt) = (key.job_id.as_str(), key.attempt.get());
         if rejected.exists(params![owner, job_id, attempt, sent_at])? {
@@ -141,9 +146,7 @@ pub(super) fn remember_rejected(
     forget_before: Timestamp,
 ) -> Result<Vec<bool>> {
     let remember = || {
-        connection
-            .prepare_cached("DELETE FROM rejections WHERE at < ?")?
-            .execute([forget_before.as_microsecond()])?;
+        forget(connection, forget_before)?;
         let mut upsert = connection.prepare_cached(
             "INSERT INTO rejections (owner, job_id, attempt, at) VALUES (?, ?, ?, ?)
              ON CONFLICT DO UPDATE SET at = max(at, excluded.at)",
@@ -162,4 +165,18 @@ pub(super) fn remember_rejected(
         Ok(absent)
     };
     remember().map_err(|why| error(&why))
+}
+
+/// The next configuration may need what this one needs no longer: what was forgotten is noted.
+fn forget(connection: &Connection, before: Timestamp) -> rusqlite::Result<()> {
+    let before = [before.as_microsecond()];
+    let forgotten = connection
+        .prepare_cached("DELETE FROM rejections WHERE at < ?")?
+        .execute(before)?;
+    if forgotten > 0 {
+        connection
+            .prepare_cached("UPDATE forgotten SET sent_before = max(sent_before, ?)")?
+            .execute(before)?;
+    }
+    Ok(())
 }

@@ -168,8 +168,39 @@ pub async fn old_rejections_are_forgotten(subject: &Subject) {
         .await
         .unwrap();
     assert_eq!(subject.place.number("SELECT COUNT(*) FROM rejections"), 2);
-    assert!(buffer.store(sent(at(NOW - 200), "old")).await.is_ok());
     assert!(is_stale(&buffer.store(sent(at(NOW), "again")).await));
+}
+
+/// A daemon that remembers for longer, or is told to, may still take a request that was sent before
+/// a rejection that another one has forgotten.
+pub async fn what_was_sent_before_what_is_forgotten_is_stale(subject: &Subject) {
+    let buffer = &*subject.buffer;
+    let ids = store_new(buffer, "o", vec![job("known")]).await;
+    let remember = async |name, when, forget_before| {
+        let (owner, jobs) = (owner("o"), [(job_id(name), None)]);
+        let remembered = buffer.remember_rejected(&owner, &jobs, when, forget_before);
+        remembered.await.unwrap();
+    };
+    // Where there was nothing to forget, everything is remembered.
+    remember("1", at(NOW - 100), at(NOW - 90)).await;
+    assert!(buffer.store(sent(at(NOW - 200), "2")).await.is_ok());
+    remember("3", at(NOW), at(NOW - 10)).await;
+    // An earlier time takes nothing back.
+    remember("4", at(NOW - 50), at(NOW - 20)).await;
+    remember("5", at(NOW), at(NOW - 20)).await;
+    let microsecond = SignedDuration::from_micros(1);
+    for early in [at(NOW - 200), at(NOW - 10) - microsecond] {
+        assert!(is_stale(&buffer.store(sent(early, "1")).await));
+    }
+    let again = StoreRequest {
+        sent_at: at(NOW - 200),
+        ..request("o", vec![job("known")])
+    };
+    assert_eq!(
+        buffer.store(again).await.unwrap(),
+        [Stored::Duplicate(ids[0])]
+    );
+    assert!(buffer.store(sent(at(NOW - 10), "1")).await.is_ok());
 }
 
 pub async fn a_rejection_learns_of_a_record(subject: &Subject) {

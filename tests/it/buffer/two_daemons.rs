@@ -81,6 +81,29 @@ async fn a_late_store_waits_for_a_rejection_in_flight() {
     }
 }
 
+/// What another session is about to forget may be the rejection of these jobs.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_late_store_waits_for_what_is_being_forgotten() {
+    let (server, place) = place();
+    let buffer = place.open().await;
+    let mut other = connection(&server).await;
+    for (name, end, stale) in [("1", "ROLLBACK", false), ("2", "COMMIT", true)] {
+        other.query_drop("BEGIN").await.unwrap();
+        let forget = format!(
+            "UPDATE forgotten SET sent_before = {}",
+            at(NOW).as_microsecond()
+        );
+        other.query_drop(forget).await.unwrap();
+        let storing = store(&buffer, late(name));
+        tokio::time::sleep(A_WHILE).await;
+        assert!(!storing.is_finished(), "{name}");
+        other.query_drop(end).await.unwrap();
+        let stored = storing.await.unwrap();
+        let is_stale = matches!(stored, Err(BufferError::Stale));
+        assert_eq!(is_stale, stale, "{name}: {stored:?}");
+    }
+}
+
 /// Of one that rejects and one that stores at the same time, at most one has its way.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nothing_is_rejected_here_and_stored_there() {
