@@ -5,19 +5,20 @@ mod capture;
 mod check;
 mod clock;
 mod conducting;
+mod door;
 mod health;
 mod log_queue;
 mod manager;
 mod reload;
 mod reports;
 mod runner;
+mod signals;
 mod truth;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize};
 
 use secrecy::SecretString;
-use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
@@ -25,7 +26,7 @@ use tokio_util::sync::CancellationToken;
 use xmpp_parsers::jid::FullJid;
 
 use crate::bridge::{self, Bridge};
-use crate::buffer::{self, Gate, OpenError, Options, TaskBuffer};
+use crate::buffer::{self, Gate, OpenError, Options, StoreUrl, TaskBuffer};
 use crate::config::{self, Config};
 use crate::error::{Code, Report};
 use crate::http::House;
@@ -34,9 +35,9 @@ use crate::vitals::Count;
 use crate::windmill::Limits;
 use crate::xmpp;
 use conducting::Conducting;
+use door::Door;
 use health::HealthDoor;
 use reload::Live;
-use reports::door_report;
 
 pub use capture::Capture;
 pub use check::{check_daemon, check_runner};
@@ -46,6 +47,7 @@ pub use manager::Manager;
 pub use reload::Reload;
 pub use reports::store_report;
 pub use runner::{serve_runner, try_runner};
+pub use signals::until_signalled;
 pub use truth::RunnerTruth;
 
 /// What surrounds the daemon.
@@ -114,21 +116,19 @@ pub async fn run(config: &Config, migrate: bool, surroundings: Surroundings) -> 
 
     // A store that is well is open before the first question; another one is not waited for.
     let _ = timeout(config.buffer.timeout, gate.opened()).await;
-    let door = xmpp::run(settings, bridge, door_vitals, supervisors, shutdown.clone());
+    let door = Door {
+        config,
+        vitals: door_vitals,
+        manager: &manager,
+        shutdown: &shutdown,
+    };
     let door = Box::pin(async {
-        let ended = door.await;
+        let ended = door.run(settings, bridge, supervisors).await;
         heard_all.cancel();
-        ended.map_err(|error| door_report(config, &error))
+        ended
     });
     let conductor = Box::pin(conduct(conducting, &shutdown));
-    let store = async {
-        tokio::select! {
-            opened = gate.opened() => opened.map_err(|error| store_report(url, &error))?,
-            () = shutdown.cancelled() => (),
-        }
-        shutdown.cancelled().await;
-        Ok(())
-    };
+    let store = keep_store(&gate, url, &shutdown);
     // Whatever ends, with an error or in order, ends the others.
     let (door, conductor, store, ()) = tokio::join!(
         then_stop(&shutdown, door),
@@ -137,6 +137,20 @@ pub async fn run(config: &Config, migrate: bool, surroundings: Surroundings) -> 
         Box::pin(aside),
     );
     store.and(door).and(conductor)
+}
+
+/// Until `shutdown`, or until it is known that the store cannot be opened.
+async fn keep_store(
+    gate: &Gate,
+    url: &StoreUrl,
+    shutdown: &CancellationToken,
+) -> Result<(), Report> {
+    tokio::select! {
+        opened = gate.opened() => opened.map_err(|error| store_report(url, &error))?,
+        () = shutdown.cancelled() => (),
+    }
+    shutdown.cancelled().await;
+    Ok(())
 }
 
 /// Runs the conductor in a task of its own, so that its panic is not everybody's.
@@ -184,23 +198,6 @@ async fn then_stop(
     let ended = part.await;
     shutdown.cancel();
     ended
-}
-
-/// A token that is cancelled by SIGTERM or SIGINT.
-pub fn until_signalled() -> Result<CancellationToken, Report> {
-    let shutdown = CancellationToken::new();
-    for kind in [SignalKind::terminate(), SignalKind::interrupt()] {
-        let mut signals = signal(kind).map_err(|error| {
-            Report::new(Code::SystemRefuses, "signals cannot be listened to").because(error)
-        })?;
-        let shutdown = shutdown.clone();
-        tokio::spawn(async move {
-            signals.recv().await;
-            tracing::info!("asked to stop");
-            shutdown.cancel();
-        });
-    }
-    Ok(shutdown)
 }
 
 /// Asks the store and the runner and logs in to the XMPP server, once, and changes nothing.
@@ -389,7 +386,7 @@ async fn refuse_orphans(known: &[Owner], store: &dyn TaskBuffer) -> Result<(), O
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::buffer::{BufferError, NewJob, StoreRequest, StoreUrl};
+    use crate::buffer::{BufferError, NewJob, StoreRequest};
     use crate::config::{FileChoice, Sources};
     use crate::job::{Attempt, ContentHash, JobId, JobKey, State};
     use jiff::Timestamp;

@@ -50,6 +50,12 @@ impl Manager {
         }
     }
 
+    /// Whether a service manager started us, which starts us again when we end by an error.
+    #[must_use]
+    pub fn is_there(&self) -> bool {
+        self.line.is_some()
+    }
+
     /// Says something, if somebody listens.
     pub fn tell(&self, states: &[NotifyState]) {
         let Some((socket, address)) = self.line.as_deref() else {
@@ -137,11 +143,11 @@ async fn status(house: &House) -> String {
     let store = house.store.is_up().is_ok();
     let census = if store { house.census().await } else { None };
     let line = if house.door.is_online() {
-        "XMPP online"
+        "XMPP online".to_owned()
     } else {
-        "XMPP offline"
+        house.door_offline()
     };
-    let mut parts = vec![line.to_owned(), work(census.as_ref())];
+    let mut parts = vec![line, work(census.as_ref())];
     if house.is_draining() {
         parts.push("draining".to_owned());
     }

@@ -51,7 +51,7 @@ pub(super) fn listen_report(listen: &Listen, error: &BindError) -> Report {
 
 pub(super) fn door_report(config: &Config, error: &DoorError) -> Report {
     let code = match error {
-        DoorError::Refused(_) => Code::DoorRefused,
+        DoorError::Refused(_) | DoorError::Denied(_) => Code::DoorRefused,
         DoorError::WrongResource { .. } => Code::WrongResource,
         DoorError::Conflict => Code::ResourceTaken,
         DoorError::Broken => Code::PartBroken,

@@ -83,7 +83,7 @@ impl House {
             found.push("stopping".to_owned());
         }
         if !self.door.is_online() {
-            found.push("XMPP offline".to_owned());
+            found.push(self.door_offline());
         }
         if let Err(why) = self.store.is_up() {
             found.push(why.to_string());
@@ -101,6 +101,15 @@ impl House {
         let stuck = self.pulses.iter().filter(|pulse| !pulse.is_turning());
         found.extend(stuck.map(|pulse| format!("the loop {} does not turn", pulse.name())));
         found
+    }
+
+    /// Says that the door is offline, and why where the server refuses us.
+    #[must_use]
+    pub fn door_offline(&self) -> String {
+        let why = self.door.refusal();
+        why.map_or("XMPP offline".to_owned(), |why| {
+            format!("XMPP offline: {why}")
+        })
     }
 
     /// Whether an operator has it claim nothing new.

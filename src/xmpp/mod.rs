@@ -32,6 +32,7 @@ use tokio_util::sync::CancellationToken;
 use crate::bridge::Bridge;
 
 pub use connector::{Connector, Established};
+pub use redial::Refusals;
 pub use settings::{InvalidServer, Security, Server, Settings, Supervisor, TimeLimits};
 pub use tls::check_authorities;
 pub use visit::{Certificate, Visit, visit};
@@ -66,9 +67,13 @@ pub async fn try_login(settings: &Settings) -> Result<(), ConnectError> {
 /// Why the door closes by itself.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum DoorError {
-    /// The server does not want us, or we not the server, and it never was otherwise.
+    /// One of us and the server does not trust the other, and it never was otherwise.
     #[error("{0}")]
     Refused(String),
+    /// The account or its password is not accepted, and never was. Trying again often may get us
+    /// banned.
+    #[error("{0}")]
+    Denied(String),
     /// The server gave us another resource than the configured one.
     #[error(
         "the server bound {bound} and not {wanted}; supervisors would not find us. \

@@ -16,6 +16,77 @@ const DENIED_TRIES: u32 = 15;
 /// minutes.
 const DENIED_FOR_LONG: Duration = Duration::from_mins(75);
 
+/// The wait before the resource is taken back from a client that keeps taking it.
+const TAKEN_FOR: Duration = Duration::from_mins(5);
+
+/// Tries in a row that were denied entry. A server that starts without its accounts denies entry
+/// for seconds; one that means it may ban our address after some tries, and counts them until
+/// there was none for an hour.
+#[derive(Debug)]
+struct Denials {
+    limits: TimeLimits,
+    in_a_row: u32,
+}
+
+impl Denials {
+    fn new(limits: TimeLimits) -> Self {
+        Self {
+            limits,
+            in_a_row: 0,
+        }
+    }
+
+    /// One more; how long to wait.
+    fn wait(&mut self, dice: f64) -> Duration {
+        self.in_a_row = self.in_a_row.saturating_add(1);
+        if self.in_a_row < DENIED_TRIES {
+            self.limits.denied.wait(self.in_a_row, dice)
+        } else {
+            self.in_a_row = 0;
+            DENIED_FOR_LONG
+        }
+    }
+}
+
+/// When to open a door again that the server's refusal has closed, for a daemon that would be
+/// started again anyway, and much sooner.
+#[derive(Debug)]
+pub struct Refusals {
+    limits: TimeLimits,
+    /// Doors in a row that were refused and not denied.
+    refused: u32,
+    denials: Denials,
+}
+
+impl Refusals {
+    /// No door was closed yet.
+    #[must_use]
+    pub fn new(limits: TimeLimits) -> Self {
+        Self {
+            limits,
+            refused: 0,
+            denials: Denials::new(limits),
+        }
+    }
+
+    /// How long to wait after a door that ended by this; `None`: no other try heals it.
+    pub fn wait_after(&mut self, error: &DoorError, dice: f64) -> Option<Duration> {
+        match error {
+            DoorError::Denied(_) => Some(self.denials.wait(dice)),
+            DoorError::Refused(_) => {
+                self.refused = self.refused.saturating_add(1);
+                Some(self.limits.denied.wait(self.refused, dice))
+            }
+            DoorError::Conflict => {
+                // The server let us in.
+                *self = Self::new(self.limits);
+                Some(TAKEN_FOR.mul_f64(1.0 + dice / 2.0))
+            }
+            DoorError::WrongResource { .. } | DoorError::Broken => None,
+        }
+    }
+}
+
 /// What became of our tries so far.
 #[derive(Debug)]
 pub struct Redial {
@@ -26,8 +97,7 @@ pub struct Redial {
     unreachable: u32,
     /// Tries in a row that found somebody we do not trust.
     refused: u32,
-    /// Tries in a row that were denied entry.
-    denied: u32,
+    denials: Denials,
     /// Sessions in a row that lived briefly.
     brief: u32,
     /// Whether the last session was taken from us by another client.
@@ -43,7 +113,7 @@ impl Redial {
             let_in: false,
             unreachable: 0,
             refused: 0,
-            denied: 0,
+            denials: Denials::new(limits),
             brief: 0,
             conflict: false,
         }
@@ -54,7 +124,7 @@ impl Redial {
         self.let_in = true;
         self.unreachable = 0;
         self.refused = 0;
-        self.denied = 0;
+        self.denials.in_a_row = 0;
     }
 
     /// How long to wait after a try that failed.
@@ -68,26 +138,13 @@ impl Redial {
                 self.unreachable = self.unreachable.saturating_add(1);
                 Ok(self.limits.unreachable.wait(self.unreachable, dice))
             }
-            ConnectError::Refused(why) | ConnectError::Denied(why) if !self.let_in => {
-                Err(DoorError::Refused(why.clone()))
-            }
+            ConnectError::Refused(why) if !self.let_in => Err(DoorError::Refused(why.clone())),
+            ConnectError::Denied(why) if !self.let_in => Err(DoorError::Denied(why.clone())),
             ConnectError::Refused(_) => {
                 self.refused = self.refused.saturating_add(1);
                 Ok(self.limits.brief.wait(self.refused, dice))
             }
-            ConnectError::Denied(_) => Ok(self.after_denial(dice)),
-        }
-    }
-
-    /// A server that starts without its accounts denies entry for seconds; one that means it may
-    /// ban our address after some tries, and counts them until there was none for an hour.
-    fn after_denial(&mut self, dice: f64) -> Duration {
-        self.denied = self.denied.saturating_add(1);
-        if self.denied < DENIED_TRIES {
-            self.limits.denied.wait(self.denied, dice)
-        } else {
-            self.denied = 0;
-            DENIED_FOR_LONG
+            ConnectError::Denied(_) => Ok(self.denials.wait(dice)),
         }
     }
 
@@ -170,30 +227,57 @@ mod tests {
 
     /// ejabberd 23.01 bans an address after 20 denials without an hour's pause between them, or a
     /// log-in.
+    fn assert_never_banned(mut wait_after_denial: impl FnMut() -> Duration) {
+        const PAUSE: Duration = Duration::from_hours(1);
+        let (mut refused_for, mut in_a_row, mut rounds) = (Duration::ZERO, 0, 0);
+        while rounds < 5 {
+            in_a_row += 1;
+            assert!(in_a_row < 20);
+            let wait = wait_after_denial();
+            if rounds == 0 && wait < PAUSE {
+                let soon = refused_for + Duration::from_secs(2);
+                assert!(wait <= soon, "{wait:?} after {refused_for:?}");
+            }
+            refused_for += wait;
+            if wait > PAUSE {
+                (in_a_row, rounds) = (0, rounds + 1);
+            }
+        }
+    }
+
     #[test]
     fn a_server_that_denies_entry_is_asked_soon_and_never_often_enough_for_a_ban() {
-        const PAUSE: Duration = Duration::from_hours(1);
         for dice in [0.0, 0.5, 1.0] {
             let denied = ConnectError::Denied("no".into());
             let mut redial = redial();
             redial.connected();
-            let (mut refused_for, mut in_a_row, mut rounds) = (Duration::ZERO, 0, 0);
-            while rounds < 5 {
-                in_a_row += 1;
-                assert!(in_a_row < 20);
-                let wait = redial.after_failure(&denied, dice).unwrap();
-                if rounds == 0 && wait < PAUSE {
-                    let soon = refused_for + Duration::from_secs(2);
-                    assert!(wait <= soon, "{wait:?} after {refused_for:?}");
-                }
-                refused_for += wait;
-                if wait > PAUSE {
-                    (in_a_row, rounds) = (0, rounds + 1);
-                }
-            }
+            assert_never_banned(|| redial.after_failure(&denied, dice).unwrap());
             redial.connected();
             assert!(redial.after_failure(&denied, dice).unwrap() <= Duration::from_secs(2));
         }
+    }
+
+    #[test]
+    fn a_door_that_is_denied_is_opened_soon_and_never_often_enough_for_a_ban() {
+        let denied = DoorError::Denied("no".into());
+        for dice in [0.0, 0.5, 1.0] {
+            let mut refusals = Refusals::new(TimeLimits::default());
+            assert_never_banned(|| refusals.wait_after(&denied, dice).unwrap());
+            let taken = refusals.wait_after(&DoorError::Conflict, dice).unwrap();
+            assert!(taken >= TAKEN_FOR);
+            assert!(refusals.wait_after(&denied, dice).unwrap() <= Duration::from_secs(2));
+        }
+    }
+
+    #[test]
+    fn a_door_that_is_not_trusted_is_opened_within_minutes_for_ever() {
+        let mut refusals = Refusals::new(TimeLimits::default());
+        let refused = DoorError::Refused("no".into());
+        for _ in 0..100 {
+            let wait = refusals.wait_after(&refused, 1.0).unwrap();
+            assert!(wait <= Duration::from_mins(5));
+        }
+        assert_eq!(refusals.wait_after(&DoorError::Broken, 1.0), None);
     }
 
     #[test]

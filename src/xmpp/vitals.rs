@@ -1,7 +1,7 @@
 //! What the door tells of itself.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use super::guard::Trips;
@@ -37,6 +37,7 @@ pub struct Vitals {
     pub reconnects: Count,
     online: AtomicBool,
     was_online: AtomicBool,
+    refusal: Mutex<Option<String>>,
     queues: Mutex<Vec<(Owner, usize)>>,
 }
 
@@ -67,6 +68,7 @@ impl Default for Vitals {
             reconnects: Count::default(),
             online: AtomicBool::new(false),
             was_online: AtomicBool::new(false),
+            refusal: Mutex::default(),
             queues: Mutex::default(),
         }
     }
@@ -77,6 +79,18 @@ impl Vitals {
     #[must_use]
     pub fn is_online(&self) -> bool {
         self.online.load(Ordering::Relaxed)
+    }
+
+    /// Why the server does not let us be online, as [`set_refusal`](Self::set_refusal) said;
+    /// `None` from the next time that it does.
+    #[must_use]
+    pub fn refusal(&self) -> Option<String> {
+        self.refusal_slot().clone()
+    }
+
+    /// Says why the server does not let us be online.
+    pub fn set_refusal(&self, why: String) {
+        *self.refusal_slot() = Some(why);
     }
 
     /// How many requests of each owner waited when the line was last looked after.
@@ -93,6 +107,7 @@ impl Vitals {
     }
 
     pub(super) fn went_online(&self) {
+        *self.refusal_slot() = None;
         self.online.store(true, Ordering::Relaxed);
         if self.was_online.swap(true, Ordering::Relaxed) {
             self.reconnects.add_one();
@@ -101,6 +116,10 @@ impl Vitals {
 
     pub(super) fn went_offline(&self) {
         self.online.store(false, Ordering::Relaxed);
+    }
+
+    fn refusal_slot(&self) -> MutexGuard<'_, Option<String>> {
+        self.refusal.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(super) fn set_queues(&self, waiting: Vec<(Owner, usize)>) {

@@ -16,7 +16,8 @@ use tokio_util::sync::CancellationToken;
 use super::eventually;
 use crate::rig::documents::execute_jobs;
 use crate::rig::folder;
-use crate::rig::gristmill::{ACCOUNTS, EXECUTOR_JID, Gristmill, SUPERVISOR};
+use crate::rig::gristmill::{ACCOUNTS, EXECUTOR, EXECUTOR_JID, Gristmill, SUPERVISOR, secret};
+use crate::rig::http::get;
 use crate::rig::prosody::Prosody;
 use crate::rig::slixmpp::{Carrier, Supervisor};
 
@@ -95,6 +96,41 @@ fn the_service_manager_hears_how_it_is() {
     );
     daemon.stop();
     ear.wait_for("STOPPING=1");
+}
+
+/// The service manager would start it again every two seconds, and servers ban addresses for that.
+#[test]
+fn a_refused_password_is_said_and_does_not_end_it_below_a_service_manager() {
+    let server = Prosody::start_fast(ACCOUNTS);
+    let folder = folder::new();
+    let (notify, password) = (folder.path().join("notify"), folder.path().join("password"));
+    let mut ear = Ear::at(&notify);
+    secret(&password, "wrong");
+    let flag = format!("xmpp.password_file={}", password.display());
+    let environment = [("NOTIFY_SOCKET", notify.to_str().unwrap())];
+    let mut daemon = Gristmill::under_a_manager(&server, &[&flag], &environment);
+    let refused = "STATUS=XMPP offline: the XMPP server refuses us (GM0402), 0 running, 0 waiting";
+    ear.wait_for("READY=1");
+    ear.wait_for(refused);
+    let unready = get(&daemon.http_socket(), "/readyz").unwrap();
+    assert!(unready.body.contains("GM0402"), "{unready:?}");
+    assert!(
+        daemon.log().contains("refused the password"),
+        "{}",
+        daemon.log()
+    );
+    // In order, and with exit code 0.
+    daemon.stop();
+    ear.wait_for("STOPPING=1");
+
+    daemon.start_again();
+    ear.wait_for(refused);
+    secret(&password, EXECUTOR.1);
+    daemon.hang_up();
+    ear.wait_for("STATUS=XMPP online, 0 running, 0 waiting");
+    let ready = get(&daemon.http_socket(), "/readyz").unwrap();
+    assert_eq!(ready.status, 200, "{ready:?}");
+    daemon.stop();
 }
 
 /// A loop that stops is not fed for, and is fed for again when it turns again.

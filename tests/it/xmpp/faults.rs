@@ -184,7 +184,7 @@ async fn a_wrong_password_ends_it_at_once() {
     settings.password = "no".to_owned().into();
     let mut door = Door::open(settings).await;
     let error = door.end(Duration::from_secs(10)).await.unwrap_err();
-    assert!(matches!(&error, DoorError::Refused(_)), "{error}");
+    assert!(matches!(&error, DoorError::Denied(_)), "{error}");
     assert!(error.to_string().contains("password"), "{error}");
     assert_eq!(proxy.connections(), 1);
 }
