@@ -72,6 +72,7 @@ impl Mill {
             draining: Arc::default(),
             counters: counters.clone(),
             pulse: Pulse::new("conductor", PATIENCE),
+            breaker: Arc::default(),
         };
         tokio::spawn(conductor::run(tools, settings, stop.clone()));
         let bridge = Bridge::new(store.clone(), Arc::new(SystemClock), bridge_settings());

@@ -289,6 +289,10 @@ impl Runner for Idle {
         Ok(())
     }
 
+    async fn ready(&self) -> Result<(), RunError> {
+        Ok(())
+    }
+
     async fn start(&self, _: &RunOrder) -> Result<(), RunError> {
         nothing()
     }

@@ -69,6 +69,7 @@ async fn claim(store: &dyn Claims, most: usize) -> Vec<Claimed> {
     let request = ClaimRequest {
         holder: Holder::new("bench".to_owned()).unwrap(),
         most: u32::try_from(most).unwrap(),
+        pass_over: None,
         now: Timestamp::now(),
     };
     store.claim(request).await.unwrap()

@@ -65,6 +65,11 @@ pub(super) fn make_due(rows: Vec<DueRow>, now: Timestamp) -> Changes {
     changes
 }
 
+/// The record that a claim passes over, as a parameter; 0: none.
+pub(super) fn passed_over(request: &ClaimRequest) -> i64 {
+    request.pass_over.map_or(0, |id| id.get().cast_signed())
+}
+
 /// Gives ready jobs to a holder, in the order of `rows`. A job that cannot be read, or whose
 /// payload is not there, is trashed, so that it does not stand in the others' way for ever.
 pub(super) fn claim(

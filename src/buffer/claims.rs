@@ -87,6 +87,8 @@ pub struct ClaimRequest {
     pub holder: Holder,
     /// No more than these.
     pub most: u32,
+    /// Not this one, though it is ready.
+    pub pass_over: Option<RecordId>,
     /// What is due by now is ready.
     pub now: Timestamp,
 }

@@ -10,12 +10,13 @@ use tokio::task::{Id, JoinError, JoinSet};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 
+use super::breaker::Allowance;
 use super::context::Context;
 use super::holding::{Holding, Origin, Tenure};
 use super::life::Life;
 use super::settling::{Errand, Settler};
 use super::survey::{Found, Surveyor};
-use super::{Failure, Settings, Tools, orders, renewal, settling, tasks};
+use super::{Failure, Settings, Tools, breaker, orders, renewal, settling, tasks};
 use crate::buffer::{BufferError, ClaimRequest, Claimed, Lease};
 use crate::job::RunKey;
 use crate::runner::RunError;
@@ -89,6 +90,8 @@ impl Conductor {
             let renewal = renewal::keep_renewing(self.context.clone(), leases);
             tasks::spawn(&mut services, renewal);
         }
+        self.context.breaker().begin();
+        tasks::spawn(&mut services, breaker::keep_looking(self.context.clone()));
         services
     }
 
@@ -237,10 +240,17 @@ impl Conductor {
         if free == 0 || draining || !self.context.runner.is_there() {
             return Ok(());
         }
+        let allowance = self.context.breaker().allowance();
+        let (most, pass_over) = match allowance {
+            Allowance::Nothing => return Ok(()),
+            Allowance::One { but } => (1, but),
+            Allowance::AnyNumber => (free, None),
+        };
         let sent = self.context.since_boot();
         let request = ClaimRequest {
             holder: self.context.settings.holder.clone(),
-            most: u32::try_from(free).unwrap_or(u32::MAX),
+            most: u32::try_from(most).unwrap_or(u32::MAX),
+            pass_over,
             now: self.context.tools.clock.now(),
         };
         let Ok(claimed) = self.context.claims.claim(request).await else {
@@ -248,6 +258,10 @@ impl Conductor {
             self.survey_at = self.survey_at.min(Instant::now() + SURVEY_SOON);
             return Ok(());
         };
+        if allowance != Allowance::AnyNumber {
+            let tried = claimed.first().map(|claimed| claimed.id);
+            self.context.breaker().tries(tried);
+        }
         self.hungry = claimed.len() >= free;
         for claimed in claimed {
             self.begin_claimed(claimed, sent);
@@ -293,6 +307,7 @@ impl Conductor {
         let (Some(error), Some(holding)) = (error, self.context.holdings.get(key)) else {
             self.broken.remove(&key);
             self.context.holdings.remove(key);
+            self.context.breaker().over(key.record);
             return Ok(());
         };
         self.context.counters().panics.add_one();

@@ -6,6 +6,7 @@ use std::time::Duration;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
+use super::breaker::{Breaker, Fault};
 use super::holding::Holdings;
 use super::patience::{PatientClaims, PatientRunner};
 use super::settling::Settler;
@@ -60,6 +61,19 @@ impl Context {
 
     pub fn counters(&self) -> &Counters {
         &self.tools.counters
+    }
+
+    pub fn breaker(&self) -> &Breaker {
+        &self.tools.breaker
+    }
+
+    /// A fault of the host's, seen just now.
+    pub fn fault(&self, why: String) -> Fault {
+        Fault {
+            why,
+            at: self.tools.clock.now(),
+            dice: self.dice(),
+        }
     }
 
     pub fn since_boot(&self) -> Duration {

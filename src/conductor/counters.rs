@@ -16,6 +16,8 @@ pub struct Counters {
     pub outcomes: Outcomes,
     /// Claims given back.
     pub given_back: Count,
+    /// Starts that came to nothing for a fault of the host.
+    pub host_faults: Count,
     /// Own claims abandoned.
     pub abandoned: Count,
     /// Others' claims that had lapsed and were abandoned for them.

@@ -3,15 +3,17 @@
 //! ```text
 //! claiming ─▶ life ─▶ start ─▶ watching ─▶ settling        one task for each claim
 //!    │  ▲
-//!    │  └ bell, poll, a slot that became free
+//!    │  └ bell, poll, a slot that became free; the breaker lets it, or not
 //!    ├ orders: kills, lost claims, draining                twice a second
 //!    └ survey: what a crash left, here or elsewhere        at the start, then now and then
 //! renewal                                                  a task of its own
+//! breaker: whether the host is fit to start jobs           a task of its own
 //! ```
 //!
 //! What it never does: start a run without a committed claim; start a second run of a job while
 //! one of its runs lives; give a verdict while the store is away.
 
+mod breaker;
 mod claiming;
 mod context;
 mod counters;
@@ -41,6 +43,7 @@ use crate::runner::Runner;
 use crate::vitals::Pulse;
 
 pub use crate::buffer::Leases;
+pub use breaker::{Breaker, Unfit};
 pub use counters::{Counters, Outcomes};
 
 /// Reads a stored job; else a sentence that says what is wrong with it.
@@ -69,6 +72,8 @@ pub struct Tools {
     pub counters: Arc<Counters>,
     /// Turned by the loop that claims.
     pub pulse: Pulse,
+    /// Open while the host is not fit to start jobs.
+    pub breaker: Arc<Breaker>,
 }
 
 /// What a conductor tells of itself.
@@ -80,6 +85,8 @@ pub struct Vitals {
     pub counters: Arc<Counters>,
     /// Whether there is a runner.
     pub has_runner: Arc<dyn Fn() -> bool + Send + Sync>,
+    /// Open while the host is not fit to start jobs.
+    pub breaker: Arc<Breaker>,
 }
 
 /// What the configuration says.

@@ -17,6 +17,9 @@ use crate::runner::{News, RunError, RunState, Runner};
 /// The end of a run is waited for in rounds of this length, with a look at it after each.
 const ENDED_ROUND: Duration = Duration::from_mins(1);
 
+/// A look whether the host is fit takes no longer: that one hangs is an answer, too.
+const READY_LIMIT: Duration = Duration::from_secs(10);
+
 /// A store that answers in time.
 pub(super) struct PatientClaims {
     pub claims: Arc<dyn Claims>,
@@ -112,6 +115,11 @@ impl Runner for PatientRunner {
 
     fn is_there(&self) -> bool {
         self.runner.is_there()
+    }
+
+    async fn ready(&self) -> Result<(), RunError> {
+        let limit = self.patience.runner.min(READY_LIMIT);
+        self.ask(limit, self.runner.ready()).await
     }
 
     async fn start(&self, order: &RunOrder) -> Result<(), RunError> {

@@ -59,20 +59,41 @@ impl Life {
             self.settle(vec![Word::new(Step::GiveBack, reason)]).await;
             return false;
         };
-        let (step, why) = match self.context.runner.start(&order).await {
-            Ok(()) => return true,
+        let record = self.key().record;
+        let started = self.context.runner.start(&order).await;
+        let (step, why) = match started {
+            Ok(()) => {
+                self.context.breaker().went_well(record);
+                return true;
+            }
             Err(RunError::Permanent(why)) => (Step::Trash, why),
             // Nothing is wrong with the job, so it is not counted among its troubles.
             Err(RunError::Away(why)) => (Step::GiveBack, why),
+            Err(RunError::Host(why)) => (self.host_failed(&why), why),
             Err(RunError::Transient(why)) => (Step::Abandon, why),
             Err(RunError::InDoubt(why)) => match self.look_up().await {
-                Some(RunState::NeverStarted | RunState::Gone) => (Step::Abandon, why),
+                Some(RunState::NeverStarted | RunState::Gone) => {
+                    // Counted, for nothing tells whose fault it was; but not with all jobs at once.
+                    self.host_failed(&why);
+                    (Step::Abandon, why)
+                }
                 Some(_) => return true,
                 None => return false,
             },
         };
         self.settle(vec![Word::new(step, why)]).await;
         false
+    }
+
+    /// The host failed the start: the job goes back uncounted, unless it is the only one.
+    fn host_failed(&self, why: &str) -> Step {
+        self.context.counters().host_faults.add_one();
+        let fault = self.context.fault(why.to_owned());
+        if self.context.breaker().failed(self.key().record, fault) {
+            Step::GiveBack
+        } else {
+            Step::Abandon
+        }
     }
 
     /// The order with the end of the lease; `None`: it is over by now.

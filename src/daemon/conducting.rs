@@ -13,7 +13,7 @@ use super::truth::TruthWhileThere;
 use super::{RunnerTruth, SystemClock, runner};
 use crate::bridge::Truth;
 use crate::buffer::{Gate, Holder, StoreUrl};
-use crate::conductor::{self, Counters, Leases, Patience, Settings, Tools};
+use crate::conductor::{self, Breaker, Counters, Leases, Patience, Settings, Tools};
 use crate::config::Config;
 use crate::error::{Code, Report};
 use crate::job::Limits;
@@ -46,6 +46,7 @@ pub(super) struct Conducting {
     counters: Arc<Counters>,
     slots: Arc<AtomicUsize>,
     pulse: Pulse,
+    breaker: Arc<Breaker>,
     place: Place,
 }
 
@@ -95,6 +96,7 @@ impl Conducting {
             slots,
             counters: Arc::default(),
             pulse: Pulse::new("conductor", pulse_limit(config)),
+            breaker: Arc::default(),
             place,
         }))
     }
@@ -105,6 +107,7 @@ impl Conducting {
         conductor::Vitals {
             pulse: self.pulse.clone(),
             counters: self.counters.clone(),
+            breaker: self.breaker.clone(),
             has_runner: Arc::new(move || match &place {
                 Place::Here(..) => true,
                 Place::There(link) => link.runner_now().is_some(),
@@ -201,6 +204,7 @@ impl Conducting {
             draining: self.draining.clone(),
             counters: self.counters.clone(),
             pulse: self.pulse.clone(),
+            breaker: self.breaker.clone(),
         };
         let settings = Settings {
             slots: self.slots.clone(),
@@ -309,6 +313,9 @@ mod tests {
         async fn serve(&self, _: &StoreId) -> Result<(), RunError> {
             panic!("a bug of the runner's")
         }
+        async fn ready(&self) -> Result<(), RunError> {
+            unreachable!()
+        }
         async fn start(&self, _: &RunOrder) -> Result<(), RunError> {
             unreachable!()
         }
@@ -367,6 +374,7 @@ mod tests {
             counters: Arc::default(),
             slots: Arc::new(AtomicUsize::new(1)),
             pulse: Pulse::new("conductor", Duration::from_secs(1)),
+            breaker: Arc::default(),
             place: Place::Here(Arc::new(Panics), holder("mill").unwrap()),
         };
         let ended = super::super::conduct(Some(conducting), &shutdown).await;

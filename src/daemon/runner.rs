@@ -168,7 +168,7 @@ pub(super) fn open(process: &config::Process) -> Result<ProcessRunner, Report> {
     for folder in &process.transformations {
         if !folder.is_dir() {
             let folder = folder.display();
-            tracing::warn!(%folder, "runner.process.transformations: there is no such folder; jobs whose program is below it are trashed");
+            tracing::warn!(%folder, "runner.process.transformations: there is no such folder; no job is started until it is there");
         }
     }
     let settings = process_settings(process);

@@ -133,7 +133,7 @@ errors! {
     RunnerAway = 509, Unreachable: "no runner answers";
         "Nobody listens at runner.socket, or one of both does not trust the other."; "Start `gristmill runner`; check runner.user and runner.allow_users."
     ProgramsMissing = 510, Configuration: "there is no folder of programs";
-        "A folder of runner.process.transformations is not there."; "Make it and put the jobs' programs there, or correct the key."
+        "A folder of runner.process.transformations is not there, or empty; no job is started then."; "Mount it, or make it, and put the jobs' programs there, or correct the key."
 
     ListenTaken = 601, Conflict: "the place for health is taken";
         "Another process listens at http.listen."; "Stop it, or give http.listen another place, or \"\"."

@@ -95,6 +95,10 @@ impl House {
         {
             found.push("the runner is away".to_owned());
         }
+        if let Some(unfit) = self.unfit() {
+            let (why, since) = (unfit.why, unfit.since);
+            found.push(format!("the host starts no jobs since {since:.0}: {why}"));
+        }
         if self.is_draining() {
             found.push("draining".to_owned());
         }
@@ -110,6 +114,12 @@ impl House {
         why.map_or("XMPP offline".to_owned(), |why| {
             format!("XMPP offline: {why}")
         })
+    }
+
+    /// Why its host starts no jobs; `None`: it does, or none are run here.
+    #[must_use]
+    pub fn unfit(&self) -> Option<conductor::Unfit> {
+        self.conductor.as_ref()?.breaker.unfit()
     }
 
     /// Whether an operator has it claim nothing new.

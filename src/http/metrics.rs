@@ -17,7 +17,7 @@ use super::House;
 use super::exposition::{Label, Page};
 use super::process::Process;
 use crate::buffer::Census;
-use crate::conductor::Counters;
+use crate::conductor::{self, Counters};
 use crate::job::Owner;
 
 /// The text format that every scraper reads.
@@ -62,6 +62,7 @@ impl Collector for Scrape {
         self.jobs(&mut page)?;
         if let Some(vitals) = &self.house.conductor {
             conductor(&mut page, &vitals.counters)?;
+            host(&mut page, vitals)?;
         }
         self.process(&mut page)
     }
@@ -247,6 +248,19 @@ fn by_owner_and_outcome<'a>(
     ((owner, outcome), n): &'a ((Owner, &'static str), u64),
 ) -> ([Label<'a>; 2], u64) {
     ([("owner", owner.as_str()), ("outcome", outcome)], *n)
+}
+
+fn host(page: &mut Page, vitals: &conductor::Vitals) -> fmt::Result {
+    page.gauge(
+        "gristmill_breaker_open",
+        "Whether no job is started, for the host is not fit for it; /readyz says why.",
+        Some(u64::from(vitals.breaker.unfit().is_some())),
+    )?;
+    page.counter(
+        "gristmill_host_faults_total",
+        "Starts of runs that came to nothing for a fault of the host.",
+        vitals.counters.host_faults.get(),
+    )
 }
 
 fn conductor(page: &mut Page, counters: &Counters) -> fmt::Result {

@@ -2,6 +2,7 @@
 //! a runner can live in another process: behind a [`socket`], where a [`remote`] one reaches it.
 
 pub mod cgroup;
+mod fault;
 pub mod process;
 pub mod remote;
 pub mod socket;
@@ -27,10 +28,16 @@ pub trait Runner: Send + Sync {
         true
     }
 
+    /// Whether the host is fit to run jobs: the folders of programs are there and hold something,
+    /// and runs can be written down. Cheap, and changes nothing.
+    ///
+    /// `Host`: it is not.
+    async fn ready(&self) -> Result<(), RunError>;
+
     /// Starts a run, unless one of its key was started before; returns once its program runs, or
     /// has ended already.
     ///
-    /// `Away`, `Transient`, `Permanent`: nothing runs. `InDoubt`: look it up.
+    /// `InDoubt`: look it up. Any other error: nothing runs.
     async fn start(&self, order: &RunOrder) -> Result<(), RunError>;
 
     /// Where a run stands.
@@ -87,9 +94,12 @@ pub struct News {
 /// What a runner could not do.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum RunError {
-    /// The runner was not there to be asked. That is no fault of the job's.
+    /// The runner was not there to be asked, or too late. That is no fault of the job's.
     #[error("the runner is away: {0}")]
     Away(String),
+    /// The machine is not fit for it. That is no fault of the job's either.
+    #[error("the host cannot run jobs now: {0}")]
+    Host(String),
     /// It may go better later.
     #[error("the runner cannot do it now: {0}")]
     Transient(String),

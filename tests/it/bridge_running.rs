@@ -173,6 +173,7 @@ impl House {
         let request = ClaimRequest {
             holder: Holder::new("h".to_owned()).unwrap(),
             most: 1000,
+            pass_over: None,
             now: at(5),
         };
         self.store.claim(request).await.unwrap()

@@ -192,8 +192,14 @@ fn servers_that_are_away_are_told_apart() {
 fn folders_and_runner_are_looked_at() {
     let server = Prosody::start(ACCOUNTS);
     let daemon = Gristmill::prepared(&server);
+    let programs = daemon.folder().join("transformations");
+    fs::remove_dir_all(&programs).unwrap();
     let (code, lines) = doctor(&daemon, &["conductor.enabled=true"]);
     assert!(error(&lines, "runner", Code::ProgramsMissing).contains("transformations"));
+    assert_eq!(code, 3);
+    fs::create_dir(&programs).unwrap();
+    let (code, lines) = doctor(&daemon, &["conductor.enabled=true"]);
+    assert!(error(&lines, "rights", Code::ProgramsMissing).contains("is empty"));
     assert_eq!(code, 3);
 
     daemon.script("run", "exit 0");
@@ -201,7 +207,6 @@ fn folders_and_runner_are_looked_at() {
     well(&lines, &["runner", "rights"]);
     assert_eq!(code, 0, "{lines:?}");
 
-    let programs = daemon.folder().join("transformations");
     fs::set_permissions(&programs, Permissions::from_mode(0o777)).unwrap();
     let (_, lines) = doctor(&daemon, &["conductor.enabled=true"]);
     assert!(error(&lines, "rights", Code::ProgramsOpen).contains("everybody"));

@@ -27,6 +27,7 @@ mod e2e_calls;
 mod e2e_chaos;
 mod e2e_default_limits;
 mod e2e_faults;
+mod e2e_host;
 mod e2e_jobs;
 mod e2e_offline;
 mod e2e_operator;

@@ -42,6 +42,10 @@ impl Runner for Saying {
         other()
     }
 
+    async fn ready(&self) -> Result<(), RunError> {
+        other()
+    }
+
     async fn start(&self, _: &RunOrder) -> Result<(), RunError> {
         other()
     }
@@ -113,6 +117,7 @@ async fn scene() -> Scene {
     let request = ClaimRequest {
         holder: Holder::new("here".to_owned()).unwrap(),
         most: 1,
+        pass_over: None,
         now: SystemClock.now(),
     };
     let claimed = store.claim(request).await.unwrap().remove(0);

@@ -44,11 +44,13 @@ pub(super) async fn ready(
     let query = format!(
         "SELECT {READY_COLUMNS}, xml
          FROM jobs FORCE INDEX (jobs_by_claim) LEFT JOIN payloads ON record_id = id
-         WHERE state = 'ready' AND due_at IS NULL
+         WHERE state = 'ready' AND due_at IS NULL AND id <> ?
          ORDER BY priority_neg, id LIMIT ? FOR UPDATE SKIP LOCKED"
     );
     let most = request.most.min(CLAIM_AT_ONCE);
-    let found: Vec<Row> = conn.exec(query, (most,)).await?;
+    let found: Vec<Row> = conn
+        .exec(query, (claiming::passed_over(request), most))
+        .await?;
     let mut rows = Vec::with_capacity(found.len());
     let mut payloads = HashMap::with_capacity(found.len());
     for row in found {

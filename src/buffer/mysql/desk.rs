@@ -147,7 +147,7 @@ impl Lot {
                 Group {
                     claim: Some(known), ..
                 },
-            ) => new.holder == known.holder,
+            ) => new.holder == known.holder && new.pass_over == known.pass_over,
             _ => true,
         };
         alike && self.records < GROUP_RECORDS

@@ -86,7 +86,7 @@ impl SqliteBuffer {
 fn claim(connection: &Connection, request: &ClaimRequest) -> rusqlite::Result<Vec<Claimed>> {
     let due = claiming::make_due(due(connection, request)?, request.now);
     changes::write(connection, &due)?;
-    let ready = ready(connection, request.most)?;
+    let ready = ready(connection, request)?;
     let payloads = payloads(connection, &ready)?;
     let (claimed, changes) = claiming::claim(request, ready, payloads);
     changes::write(connection, &changes)?;
@@ -116,22 +116,26 @@ fn due(connection: &Connection, request: &ClaimRequest) -> rusqlite::Result<Vec<
 fn ready_query() -> String {
     format!(
         "SELECT {READY_COLUMNS} FROM jobs WHERE state = 'ready' AND due_at IS NULL
+           AND id <> ?
          ORDER BY priority_neg, id LIMIT ?"
     )
 }
 
-fn ready(connection: &Connection, most: u32) -> rusqlite::Result<Vec<ReadyRow>> {
+fn ready(connection: &Connection, request: &ClaimRequest) -> rusqlite::Result<Vec<ReadyRow>> {
     let mut find = connection.prepare_cached(&ready_query())?;
-    let rows = find.query_map([most], |row| {
-        Ok(ReadyRow {
-            id: row.get(0)?,
-            owner: bytes(row.get_ref(1)?),
-            job_id: bytes(row.get_ref(2)?),
-            attempt: row.get(3)?,
-            token: row.get(4)?,
-            runs: row.get(5)?,
-        })
-    })?;
+    let rows = find.query_map(
+        [claiming::passed_over(request), request.most.into()],
+        |row| {
+            Ok(ReadyRow {
+                id: row.get(0)?,
+                owner: bytes(row.get_ref(1)?),
+                job_id: bytes(row.get_ref(2)?),
+                attempt: row.get(3)?,
+                token: row.get(4)?,
+                runs: row.get(5)?,
+            })
+        },
+    )?;
     rows.collect()
 }
 

@@ -84,9 +84,10 @@ fn programs_in(folder: &Path) -> Option<Finding> {
     }
     let mut inside = fs::read_dir(folder).ok()?;
     if inside.next().is_none() {
-        let what = format!("{shown} is empty: no job finds its program there");
-        let remedy = "put the jobs' programs there, or correct runner.process.transformations";
-        return Some(Finding::warning(RIGHTS, what, remedy));
+        let what = format!("{shown} is empty: until it holds a program, no job is started");
+        let remedy = "mount it, put the jobs' programs there, or correct \
+                      runner.process.transformations";
+        return Some(Finding::error(RIGHTS, Code::ProgramsMissing, what, remedy));
     }
     None
 }

@@ -76,6 +76,7 @@ impl Host {
             draining: Arc::default(),
             counters: scenario.counters.clone(),
             pulse: Pulse::new("conductor", Duration::MAX),
+            breaker: Arc::default(),
         };
         let (shutdown, freezer) = (CancellationToken::new(), Arc::<Freezer>::default());
         let conducting = run(tools, self.settings.clone(), shutdown.clone());

@@ -284,6 +284,14 @@ impl Runner for Machine {
         self.trouble().await
     }
 
+    async fn ready(&self) -> Result<(), RunError> {
+        self.trouble().await?;
+        if self.world.strikes(0.02) {
+            return Err(RunError::Host("its programs are gone".to_owned()));
+        }
+        Ok(())
+    }
+
     async fn start(&self, order: &RunOrder) -> Result<(), RunError> {
         let run = order.key;
         if matches!(self.state(run), RunState::Alive | RunState::Ended) {
@@ -305,13 +313,14 @@ impl Runner for Machine {
                 let begun = self.begin_within(run, 50).await;
                 begun.unwrap_or_else(|error| Err(RunError::InDoubt(error.to_string())))
             }
-            0 if self.world.strikes(0.5) => {
-                self.seal(run);
-                Err(RunError::Away("nobody hears".to_owned()))
-            }
             0 => {
                 self.seal(run);
-                Err(RunError::Transient("not now".to_owned()))
+                let why = "not now".to_owned();
+                Err(match self.world.lock().below(3) {
+                    0 => RunError::Away(why),
+                    1 => RunError::Host(why),
+                    _ => RunError::Transient(why),
+                })
             }
             1 if self.world.strikes(0.2) => {
                 self.seal(run);

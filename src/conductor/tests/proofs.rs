@@ -92,7 +92,7 @@ fn simulation_repeats_itself() {
 #[test]
 fn simulation_leads_everywhere() {
     hush();
-    let mut sums = [0; 11];
+    let mut sums = [0; 12];
     for seed in 0..40 {
         let counters = play(seed, Sabotage::default(), false).counters;
         let Counters {
@@ -100,6 +100,7 @@ fn simulation_leads_everywhere() {
             started,
             settled,
             given_back,
+            host_faults,
             abandoned,
             rescued,
             stale,
@@ -118,6 +119,7 @@ fn simulation_leads_everywhere() {
             started,
             settled,
             given_back,
+            host_faults,
             abandoned,
             rescued,
             stale,

@@ -258,6 +258,7 @@ fn claim(inside: &mut Inside, request: &ClaimRequest) -> Vec<Claimed> {
     }
     let is_ready = |row: &Row| row.standing.state == State::Ready && row.is_due(request.now);
     let ready = inside.rows.iter().filter(|(_, row)| is_ready(row));
+    let ready = ready.filter(|(id, _)| Some(**id) != request.pass_over);
     let mut ready: Vec<_> = ready.map(|(id, row)| (-row.priority, *id)).collect();
     ready.sort_unstable();
     ready.truncate(request.most as usize);

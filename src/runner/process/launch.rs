@@ -9,9 +9,9 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::io::Errno;
 
 use super::super::RunError;
+use super::super::fault::Step;
 use super::super::wrapper::folder::{OUTPUTS, WORK};
 use super::super::wrapper::{Brief, Control, Journal, NAME, Refusal, SUMMONS, Word};
 use super::program::{Program, environment};
@@ -47,7 +47,7 @@ pub(super) fn summon(
     mark: Option<OsString>,
 ) -> Result<Child, RunError> {
     let brief = serde_json::to_string(brief)
-        .map_err(|error| RunError::Transient(format!("the brief: {error}")))?;
+        .map_err(|error| RunError::Host(format!("the brief: {error}")))?;
     Command::new(&settings.wrapper)
         .arg0(NAME)
         .arg(SUMMONS)
@@ -63,11 +63,9 @@ pub(super) fn summon(
         .stderr(Stdio::null())
         .spawn()
         .map_err(|error| {
-            if Errno::from_io_error(&error) == Some(Errno::TOOBIG) {
-                return RunError::Permanent("jobPars is too long".to_owned());
-            }
             let wrapper = settings.wrapper.display();
-            RunError::Transient(format!("{wrapper} cannot be started: {error}"))
+            let what = format!("{wrapper} cannot be started with these jobPars");
+            Step::Wrapper.failed(what, error)
         })
 }
 
@@ -79,8 +77,9 @@ pub(super) fn hear(child: &mut Child) -> Result<(), RunError> {
         Word::Started | Word::Refused(Refusal::Again) => Ok(()),
         Word::Refused(Refusal::Lapsed) => {
             let text = "its lease was over before its program started";
-            Err(RunError::Transient(text.to_owned()))
+            Err(RunError::Away(text.to_owned()))
         }
+        Word::Refused(Refusal::Host(text)) => Err(RunError::Host(text)),
         Word::Refused(Refusal::Transient(text)) => Err(RunError::Transient(text)),
         Word::Refused(Refusal::Permanent(text)) => Err(RunError::Permanent(text)),
     }

@@ -9,6 +9,7 @@ mod orphans;
 mod outputs;
 mod processes;
 mod program;
+mod ready;
 mod remove;
 mod report;
 mod settings;
@@ -26,6 +27,7 @@ use async_trait::async_trait;
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
+use super::fault::Step;
 pub use super::wrapper::Limits;
 use super::{News, RunError, RunState, Runner};
 use crate::job::policy::Clock;
@@ -106,6 +108,10 @@ impl Runner for ProcessRunner {
         self.aside(move |shared| shared.serve(&store)).await
     }
 
+    async fn ready(&self) -> Result<(), RunError> {
+        self.aside(Shared::ready).await
+    }
+
     async fn start(&self, order: &RunOrder) -> Result<(), RunError> {
         let order = order.clone();
         self.aside(move |shared| shared.start(&order)).await
@@ -122,7 +128,7 @@ impl Runner for ProcessRunner {
                 shared::Process::Gone => return Ok(()),
                 shared::Process::Unknown => tokio::time::sleep(LOOK_AGAIN).await,
                 shared::Process::Known(process) => {
-                    readable(process).await.map_err(|error| transient(&error))?;
+                    readable(process).await.map_err(running)?;
                 }
             }
         }
@@ -164,6 +170,7 @@ async fn readable(process: OwnedFd) -> io::Result<()> {
     process.readable().await.map(drop)
 }
 
-fn transient(error: &io::Error) -> RunError {
-    RunError::Transient(error.to_string())
+/// What is there of a run cannot be used now.
+fn running(error: impl Into<io::Error>) -> RunError {
+    Step::Running.failed("what is there of the run", error)
 }

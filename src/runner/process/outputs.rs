@@ -8,6 +8,7 @@ use std::path::Path;
 use rustix::fs::OFlags;
 use sha2::{Digest, Sha256};
 
+use super::super::fault::{Fault, Step};
 use crate::job::{self, OutputFile};
 
 /// How much is read at a time, in bytes.
@@ -42,7 +43,8 @@ fn measure(work: &Path, name: &str) -> io::Result<Option<OutputFile>> {
     let mut file = match options.read(true).custom_flags(flags).open(work.join(name)) {
         Ok(file) if file.metadata()?.is_file() => file,
         Ok(_) => return Ok(None),
-        Err(error) if is_absent(&error) => return Ok(None),
+        // Absent, a link, a socket, or not readable.
+        Err(error) if Step::Output.fault(&error) == Fault::Job => return Ok(None),
         Err(error) => return Err(error),
     };
     let mut hash = Sha256::new();
@@ -61,19 +63,6 @@ fn measure(work: &Path, name: &str) -> io::Result<Option<OutputFile>> {
         size,
         sha256: hash.finalize().into(),
     }))
-}
-
-/// Whether there is no such file: absent, a link, a socket, or not readable.
-fn is_absent(error: &io::Error) -> bool {
-    use rustix::io::Errno;
-    let absences = [
-        Errno::NOENT,
-        Errno::LOOP,
-        Errno::NXIO,
-        Errno::ACCESS,
-        Errno::NOTDIR,
-    ];
-    Errno::from_io_error(error).is_some_and(|errno| absences.contains(&errno))
 }
 
 #[cfg(test)]

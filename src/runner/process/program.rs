@@ -5,10 +5,15 @@ use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::ffi::OsStringExt;
 use std::path::{Component, Path, PathBuf};
 
-use rustix::fs::{Access, AtFlags, FileType, Mode, OFlags, accessat, fstat, openat};
+use rustix::fs::{
+    Access, AtFlags, FileType, Mode, OFlags, StatVfsMountFlags, accessat, fstat, fstatvfs, openat,
+};
 use rustix::io::Errno;
 
+use super::super::RunError;
+use super::super::fault::Step;
 use super::super::wrapper::folder::is_file_name;
+use super::ready;
 use crate::job::{File, JobSpec, RunOrder};
 
 /// Where a job's programs are found.
@@ -27,23 +32,31 @@ pub(super) struct Program {
 }
 
 impl Program {
-    /// Looks a job's program up and reads its arguments, or says why it never can run.
-    pub(super) fn of(spec: &JobSpec, folders: &[PathBuf]) -> Result<Self, String> {
-        let arguments = shlex::split(&spec.parameters)
-            .ok_or("jobPars has a quote that is not closed, or ends in a backslash")?;
-        if arguments.iter().any(|word| word.contains('\0')) {
-            return Err("jobPars contains a NUL".to_owned());
-        }
-        for output in &spec.outputs {
-            file_name("output", output)?;
-        }
+    /// Looks a job's program up and reads its arguments, or says why it cannot run.
+    pub(super) fn of(spec: &JobSpec, folders: &[PathBuf]) -> Result<Self, RunError> {
+        let (arguments, stdout, stderr) = words(spec).map_err(RunError::Permanent)?;
         Ok(Self {
             path: find(folders, &spec.transformation.path)?,
             arguments,
-            stdout: stream_name(spec, Stream::Stdout)?,
-            stderr: stream_name(spec, Stream::Stderr)?,
+            stdout,
+            stderr,
         })
     }
+}
+
+/// The program's arguments and the names of its output files, or why the job's words for them are
+/// none.
+fn words(spec: &JobSpec) -> Result<(Vec<String>, String, String), String> {
+    let arguments = shlex::split(&spec.parameters)
+        .ok_or("jobPars has a quote that is not closed, or ends in a backslash")?;
+    if arguments.iter().any(|word| word.contains('\0')) {
+        return Err("jobPars contains a NUL".to_owned());
+    }
+    for output in &spec.outputs {
+        file_name("output", output)?;
+    }
+    let stdout = stream_name(spec, Stream::Stdout)?;
+    Ok((arguments, stdout, stream_name(spec, Stream::Stderr)?))
 }
 
 /// What a program writes to, as its job names it.
@@ -99,24 +112,27 @@ fn file_name(what: &str, file: &File) -> Result<String, String> {
     }
 }
 
-fn find(folders: &[PathBuf], path: &str) -> Result<PathBuf, String> {
+/// The program of this path: in the first folder that has it, if all before that are well. One
+/// that is missing or empty might have had it.
+fn find(folders: &[PathBuf], path: &str) -> Result<PathBuf, RunError> {
     let inside = |part| matches!(part, Component::Normal(_) | Component::CurDir);
     if path.contains('\0') || !Path::new(path).components().all(inside) {
         let what = "a program's path is relative and has no `..`";
-        return Err(format!("{path:?} leads out of the folders: {what}"));
+        let what = format!("{path:?} leads out of the folders: {what}");
+        return Err(RunError::Permanent(what));
     }
     for folder in folders {
-        match open_beneath(folder, path) {
+        let open = ready::open_programs(folder)?;
+        let shown = folder.display();
+        let failed = |error: Errno| Step::Lookup.failed(format!("{path:?} below {shown}"), error);
+        match open_beneath(&open, path) {
             Ok(Some((file, real))) => return check(&file, path, real),
             Ok(None) => {
-                let folder = folder.display();
-                return Err(format!("{path:?} leads out of {folder} by a link"));
+                let what = format!("{path:?} leads out of {shown} by a link");
+                return Err(RunError::Permanent(what));
             }
-            Err(Errno::NOENT | Errno::NOTDIR) => (),
-            Err(error) => {
-                let folder = folder.display();
-                return Err(format!("{path:?} below {folder}: {error}"));
-            }
+            Err(Errno::NOENT | Errno::NOTDIR) => ready::not_empty(&open, folder)?,
+            Err(error) => return Err(failed(error)),
         }
     }
     let folders: Vec<_> = folders
@@ -124,18 +140,18 @@ fn find(folders: &[PathBuf], path: &str) -> Result<PathBuf, String> {
         .map(|path| path.display().to_string())
         .collect();
     let folders = folders.join(", ");
-    Err(format!("there is no program {path:?} below {folders}"))
+    let what = format!("there is no program {path:?} below {folders}");
+    Err(RunError::Permanent(what))
 }
 
 /// What the path leads to, and its name as the kernel knows it: with no link in it that somebody
 /// could change before the program is executed. `None`: it is not below the folder.
 ///
 /// Not by openat2, which systemd denies to whom RestrictSUIDSGID= holds.
-fn open_beneath(folder: &Path, path: &str) -> Result<Option<(OwnedFd, PathBuf)>, Errno> {
+fn open_beneath(folder: &OwnedFd, path: &str) -> Result<Option<(OwnedFd, PathBuf)>, Errno> {
     let flags = OFlags::PATH | OFlags::CLOEXEC;
-    let folder = rustix::fs::open(folder, flags | OFlags::DIRECTORY, Mode::empty())?;
-    let file = openat(&folder, path, flags, Mode::empty())?;
-    let (root, real) = (real_path(&folder)?, real_path(&file)?);
+    let file = openat(folder, path, flags, Mode::empty())?;
+    let (root, real) = (real_path(folder)?, real_path(&file)?);
     Ok(real.starts_with(root).then_some((file, real)))
 }
 
@@ -145,18 +161,21 @@ fn real_path(file: &OwnedFd) -> Result<PathBuf, Errno> {
     Ok(OsString::from_vec(real.into_bytes()).into())
 }
 
-fn check(file: &OwnedFd, path: &str, real: PathBuf) -> Result<PathBuf, String> {
-    let status = fstat(file).map_err(|error| format!("{path:?} cannot be used: {error}"))?;
+fn check(file: &OwnedFd, path: &str, real: PathBuf) -> Result<PathBuf, RunError> {
+    let status = fstat(file).map_err(|error| Step::Lookup.failed(format!("{path:?}"), error))?;
     if FileType::from_raw_mode(status.st_mode) != FileType::RegularFile {
-        return Err(format!("{path:?} is not a file"));
+        return Err(RunError::Permanent(format!("{path:?} is not a file")));
     }
-    let may_run = accessat(rustix::fs::CWD, &real, Access::EXEC_OK, AtFlags::EACCESS);
-    if may_run.is_err() {
-        return Err(format!(
-            "{path:?} is not executable; chmod +x {}",
-            real.display()
-        ));
+    let mount = fstatvfs(file).map_err(|error| Step::Lookup.failed(format!("{path:?}"), error))?;
+    let shown = real.display();
+    if mount.f_flag.contains(StatVfsMountFlags::NOEXEC) {
+        let what = format!("{shown} is on a file system that is mounted noexec");
+        return Err(RunError::Host(what));
     }
+    accessat(rustix::fs::CWD, &real, Access::EXEC_OK, AtFlags::EACCESS).map_err(|error| {
+        let what = format!("{path:?} is not executable (chmod +x {shown})");
+        Step::Permission.failed(what, error)
+    })?;
     Ok(real)
 }
 
@@ -187,12 +206,45 @@ mod tests {
     #[test]
     fn a_program_is_found_below_the_folders() {
         let folder = folder();
-        let empty = tempfile::tempdir().unwrap();
-        let folders = [empty.path().to_owned(), folder.path().join("in")];
+        let other = tempfile::tempdir().unwrap();
+        fs::write(other.path().join("share"), "").unwrap();
+        let folders = [other.path().to_owned(), folder.path().join("in")];
         let real = fs::canonicalize(folder.path().join("in/share/run")).unwrap();
         for path in ["share/run", "./share//run", "inner"] {
-            assert_eq!(find(&folders, path), Ok(real.clone()), "{path}");
+            assert_eq!(find(&folders, path).unwrap(), real, "{path}");
         }
+    }
+
+    /// What is missing or empty may have had the program: another one of its name must not run.
+    #[test]
+    fn the_next_folder_is_asked_only_where_the_first_is_well() {
+        let folder = folder();
+        let (first, second) = (folder.path().join("first"), folder.path().join("in"));
+        let folders = [first.clone(), second.clone()];
+        let unfit = |path| match find(&folders, path) {
+            Err(RunError::Host(why)) => why,
+            other => panic!("{other:?}"),
+        };
+        for path in ["share/run", "nothing"] {
+            assert!(unfit(path).contains("No such file"));
+        }
+        fs::create_dir(&first).unwrap();
+        for path in ["share/run", "nothing"] {
+            assert!(unfit(path).contains("first, a folder of programs, is empty"));
+        }
+        fs::write(first.join("other"), "").unwrap();
+        let real = fs::canonicalize(second.join("share/run")).unwrap();
+        assert_eq!(find(&folders, "share/run").unwrap(), real);
+        let missing = find(&folders, "nothing").unwrap_err();
+        assert!(matches!(missing, RunError::Permanent(_)), "{missing:?}");
+        // Found in the first, the others are not asked.
+        fs::remove_dir_all(second).unwrap();
+        assert!(
+            find(&folders, "other")
+                .unwrap_err()
+                .to_string()
+                .contains("chmod +x")
+        );
     }
 
     #[test]
@@ -209,7 +261,9 @@ mod tests {
             "beside",
         ];
         for path in outs {
-            let error = find(&folders, path).unwrap_err();
+            let Err(RunError::Permanent(error)) = find(&folders, path) else {
+                panic!("{path}");
+            };
             assert!(error.contains("leads out"), "{path}: {error}");
         }
     }
@@ -225,7 +279,9 @@ mod tests {
             ("share/run/x", "there is no program"),
         ];
         for (path, why) in refusals {
-            let error = find(&folders, path).unwrap_err();
+            let Err(RunError::Permanent(error)) = find(&folders, path) else {
+                panic!("{path}");
+            };
             assert!(error.contains(why), "{path}: {error}");
         }
     }

@@ -14,6 +14,9 @@ use crate::job::{RunFault, RunReport, Verdict};
 /// What shells add to the number of the signal that ended a command.
 const SHELL_SIGNAL: i32 = 128;
 
+/// The fault of a run whose declared outputs are not all there.
+const MISSING_OUTPUT: &str = "missing-output";
+
 /// A run's report, from its trace and its folder. `now` is when a run ended that nobody saw end.
 pub(super) fn report(
     trace: Trace,
@@ -34,6 +37,12 @@ pub(super) fn report(
         }
         Trace::Ended(start, Some(exit)) => ended(&start, &exit, work, outputs, settings),
     }
+}
+
+/// Whether it is for want of outputs that a run has failed.
+pub(super) fn lacks_outputs(report: &RunReport) -> bool {
+    let fault = report.fault.as_ref();
+    fault.is_some_and(|fault| fault.code == MISSING_OUTPUT)
 }
 
 fn lost(started_at: Option<Timestamp>, ended_at: Timestamp, text: &str) -> RunReport {
@@ -66,7 +75,7 @@ fn ended(
             None if missing.is_empty() => (Verdict::Succeeded, None),
             None => {
                 let text = format!("declared outputs are missing: {}", missing.join(", "));
-                (Verdict::Failed, Some(fault("missing-output", text)))
+                (Verdict::Failed, Some(fault(MISSING_OUTPUT, text)))
             }
             Some((verdict, fault)) => (verdict, Some(fault)),
         },

@@ -13,13 +13,14 @@ use std::time::Duration;
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
 use super::super::cgroup::Delegation;
+use super::super::fault::Step;
 use super::super::wrapper::folder::{HEARD, OUTPUTS, PROGRESS, WORK};
 use super::super::wrapper::{Brief, Control, Journal, Moment, Trace, since_boot};
 use super::super::{News, RunError, RunState};
 use super::marks::{self, Marks};
 use super::program::Program;
 use super::work_dir::WorkDir;
-use super::{OpenError, Settings, held, launch, news, orphans, remove, report, transient};
+use super::{OpenError, Settings, held, launch, news, orphans, ready, remove, report, running};
 use crate::job::policy::Clock;
 use crate::job::{RunKey, RunOrder, RunReport, StoreId};
 
@@ -41,6 +42,8 @@ pub(super) struct Shared {
     /// Who looks at a journal locks it for a moment; two who look would take each other for the
     /// wrapper.
     looking: Mutex<()>,
+    /// Locked while it is looked whether the host is fit.
+    checking: Mutex<()>,
 }
 
 /// A wrapper that is our child.
@@ -85,6 +88,7 @@ impl Shared {
             clock,
             wrappers: Mutex::default(),
             looking: Mutex::default(),
+            checking: Mutex::default(),
         })
     }
 
@@ -118,39 +122,63 @@ impl Shared {
                 let what = format!("{path} has the runs of another store ({other})");
                 Err(RunError::Permanent(what))
             }
-            Err(error) => Err(transient(&error)),
+            Err(error) => Err(Step::Folder.failed("the folder of runs", error)),
         }
     }
 
+    /// Whether the host is fit to run jobs.
+    pub(super) fn ready(&self) -> Result<(), RunError> {
+        // A folder that hangs holds one thread, not one for each look.
+        let Ok(_alone) = self.checking.try_lock() else {
+            let what = "the look at the folders that began before has not ended";
+            return Err(RunError::Host(what.to_owned()));
+        };
+        ready::look(
+            &self.settings().transformations,
+            &self.work_dir.runs_folder(),
+        )
+    }
+
     pub(super) fn start(&self, order: &RunOrder) -> Result<(), RunError> {
-        let program = Program::of(&order.spec, &self.settings().transformations);
-        let program = program.map_err(RunError::Permanent)?;
         let folder = self.work_dir.run(order.key);
         if self.wrappers().contains_key(&order.key) || self.was_started(order.key, &folder)? {
             return Ok(());
         }
+        let program = self.program(order)?;
         self.wrappers().insert(order.key, Wrapper::Awaited);
         let started = self.start_new(order, &program, &folder);
         if !matches!(started, Ok(()) | Err(RunError::InDoubt(_))) {
             self.wrappers().remove(&order.key);
             let _ = remove::remove(&folder);
         }
-        started
+        match started {
+            // Where the whole folder of programs went away meanwhile, that is why.
+            Err(RunError::Permanent(_)) => self.program(order).and(started),
+            started => started,
+        }
+    }
+
+    fn program(&self, order: &RunOrder) -> Result<Program, RunError> {
+        Program::of(&order.spec, &self.settings().transformations)
     }
 
     /// Whether a run was started before. What never was makes room for a new one.
     fn was_started(&self, run: RunKey, folder: &Path) -> Result<bool, RunError> {
-        if !folder.try_exists().map_err(|error| transient(&error))? {
+        let exists = folder.try_exists();
+        if !exists.map_err(|error| Step::Folder.failed(folder.display(), error))? {
             return Ok(false);
         }
-        match self.trace(run)? {
+        // Who cannot read what is there cannot say that nothing runs.
+        let trace = self.trace(run);
+        match trace.map_err(|error| RunError::InDoubt(error.to_string()))? {
             Trace::Alive(_) | Trace::Ended(..) => Ok(true),
             Trace::Gone => {
                 let what = "files are missing from its folder, which was there before";
                 Err(RunError::InDoubt(what.to_owned()))
             }
             Trace::Never => {
-                remove::remove(folder).map_err(|error| transient(&error))?;
+                let removed = remove::remove(folder);
+                removed.map_err(|error| Step::Folder.failed(folder.display(), error))?;
                 Ok(false)
             }
         }
@@ -166,10 +194,11 @@ impl Shared {
         if let Some(Err(error)) = delegation.map(Delegation::refresh) {
             let next = "start again what handed it out (gristmill-jobs.service), or the runner";
             let what = format!("no cgroups for runs any more: {error}; {next}");
-            return Err(RunError::Transient(what));
+            return Err(RunError::Host(what));
         }
         let settings = self.settings();
-        launch::prepare(folder, order).map_err(|error| transient(&error))?;
+        let prepared = launch::prepare(folder, order);
+        prepared.map_err(|error| Step::Folder.failed(folder.display(), error))?;
         let brief = Brief {
             now: Moment {
                 at: self.clock.now(),
@@ -217,7 +246,7 @@ impl Shared {
                     // Nobody else has its number as long as it was not waited for.
                     let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
                     let process = pid.map(open).transpose();
-                    let process = process.map_err(|error| transient(&error.into()))?;
+                    let process = process.map_err(running)?;
                     return Ok(process.map_or(Process::Unknown, Process::Known));
                 }
             }
@@ -239,12 +268,12 @@ impl Shared {
     pub(super) fn renew(&self, run: RunKey, until: Option<Duration>) -> Result<(), RunError> {
         let control = Control::open(&self.work_dir.run(run));
         let renewed = control.and_then(|control| control.renew(until));
-        renewed.map_err(|error| transient(&error))
+        renewed.map_err(running)
     }
 
     pub(super) fn stop(&self, run: RunKey) -> Result<(), RunError> {
         match Control::open(&self.work_dir.run(run)).and_then(|control| control.stop()) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(transient(&error)),
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(running(error)),
             _ => Ok(()),
         }
     }
@@ -262,13 +291,20 @@ impl Shared {
         };
         let now = self.clock.now();
         let report = outputs.and_then(|outputs: Vec<String>| {
-            report::report(trace, &folder.join(WORK), &outputs, &self.settings(), now)
+            let work = folder.join(WORK);
+            report::report(trace.clone(), &work, &outputs, &self.settings(), now)
         });
-        report.map_err(|error| transient(&error))
+        let report = report.map_err(running)?;
+        // What went away with the whole folder, its program may have left behind.
+        if report::lacks_outputs(&report) && self.trace(run)? != trace {
+            let what = "its folder went away while it was read";
+            return Err(RunError::Host(what.to_owned()));
+        }
+        Ok(report)
     }
 
     pub(super) fn runs(&self) -> Result<Vec<RunKey>, RunError> {
-        self.work_dir.runs().map_err(|error| transient(&error))
+        self.work_dir.runs().map_err(running)
     }
 
     pub(super) fn forget(&self, run: RunKey, failed: bool) -> Result<(), RunError> {
@@ -282,7 +318,7 @@ impl Shared {
         }
         let kept = self.settings().keep_work.keeps(failed);
         let forgotten = self.work_dir.forget(run, kept);
-        forgotten.map_err(|error| transient(&error))
+        forgotten.map_err(running)
     }
 
     pub(super) fn news(&self, run: RunKey, heard: Option<u64>) -> Result<News, RunError> {
@@ -307,7 +343,7 @@ impl Shared {
                 heard: heard.unwrap_or(0),
                 ..News::default()
             }),
-            news => news.map_err(|error| transient(&error)),
+            news => news.map_err(running),
         }
     }
 
@@ -325,7 +361,7 @@ impl Shared {
     ) -> Result<Trace, RunError> {
         let folder = self.work_dir.run(run);
         let looking = self.looking.lock().unwrap_or_else(PoisonError::into_inner);
-        let trace = Journal::trace(&folder).map_err(|error| transient(&error))?;
+        let trace = Journal::trace(&folder).map_err(running)?;
         drop(looking);
         let start = match &trace {
             Trace::Alive(_) | Trace::Ended(_, Some(_)) => return Ok(trace),
@@ -335,7 +371,7 @@ impl Shared {
             Trace::Never | Trace::Gone => None,
         };
         let marks = Marks::new(self.store.get(), run, folder, start);
-        let lives = lives(&marks).map_err(|error| transient(&error))?;
+        let lives = lives(&marks).map_err(running)?;
         Ok(if lives { Trace::Alive(None) } else { trace })
     }
 

@@ -90,9 +90,14 @@ impl WorkDir {
         Ok(None)
     }
 
+    /// The folder of the folders of runs.
+    pub(super) fn runs_folder(&self) -> PathBuf {
+        self.path.join(RUNS)
+    }
+
     /// The folder of a run.
     pub(super) fn run(&self, run: RunKey) -> PathBuf {
-        self.path.join(RUNS).join(run.to_string())
+        self.runs_folder().join(run.to_string())
     }
 
     /// Puts the folder of a run away; one that is not there is no error.
@@ -109,7 +114,7 @@ impl WorkDir {
     /// Every run that has a folder.
     pub(super) fn runs(&self) -> io::Result<Vec<RunKey>> {
         let mut found = Vec::new();
-        for entry in fs::read_dir(self.path.join(RUNS))? {
+        for entry in fs::read_dir(self.runs_folder())? {
             let name = entry?.file_name();
             if let Some(run) = name.to_str().and_then(run_key) {
                 found.push(run);

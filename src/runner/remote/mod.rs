@@ -95,6 +95,10 @@ impl Runner for RemoteRunner {
             .await
     }
 
+    async fn ready(&self) -> Result<(), RunError> {
+        self.have_done(Question::Ready).await
+    }
+
     async fn start(&self, order: &RunOrder) -> Result<(), RunError> {
         let question = Question::Start(Box::new(Order::from(order)));
         match self.ask(question).await {

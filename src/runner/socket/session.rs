@@ -157,6 +157,7 @@ async fn answer(runner: &dyn Runner, question: Question) -> Answer {
     let answered = match question {
         Question::Ping => Ok(Answer::Done),
         Question::Serve(store) => serve_store(runner, wire::store_id(store)).await,
+        Question::Ready => runner.ready().await.map_err(Failure::from).map(done),
         Question::Start(order) => start(runner, RunOrder::try_from(*order)).await,
         Question::Runs => runner.runs().await.map_err(Failure::from).map(|runs| {
             let runs = runs.into_iter().map(Run::from);

@@ -64,6 +64,8 @@ pub enum Question {
     Ping,
     /// Serve the store of this name.
     Serve(String),
+    /// Whether the host is fit to run jobs.
+    Ready,
     Start(Box<Order>),
     LookUp(Run),
     /// Answered when it has ended, or with `Ended(false)` after a while.
@@ -120,6 +122,7 @@ pub enum State {
 #[serde(rename_all = "snake_case")]
 pub enum Failure {
     Away(String),
+    Host(String),
     Transient(String),
     Permanent(String),
     InDoubt(String),
@@ -133,7 +136,7 @@ impl Question {
     /// Which run it is about.
     pub fn run(&self) -> Option<Run> {
         match self {
-            Self::Ping | Self::Serve(_) | Self::Runs => None,
+            Self::Ping | Self::Serve(_) | Self::Ready | Self::Runs => None,
             Self::Start(order) => Some(order.run),
             Self::LookUp(run)
             | Self::Ended(run)
@@ -149,7 +152,12 @@ impl Question {
     pub fn only_looks(&self) -> bool {
         matches!(
             self,
-            Self::Ping | Self::LookUp(_) | Self::Ended(_) | Self::Collect(_) | Self::Runs
+            Self::Ping
+                | Self::Ready
+                | Self::LookUp(_)
+                | Self::Ended(_)
+                | Self::Collect(_)
+                | Self::Runs
         )
     }
 
@@ -213,6 +221,7 @@ impl From<RunError> for Failure {
     fn from(error: RunError) -> Self {
         match error {
             RunError::Away(why) => Self::Away(why),
+            RunError::Host(why) => Self::Host(why),
             RunError::Transient(why) => Self::Transient(why),
             RunError::Permanent(why) => Self::Permanent(why),
             RunError::InDoubt(why) => Self::InDoubt(why),
@@ -224,6 +233,7 @@ impl From<Failure> for RunError {
     fn from(failure: Failure) -> Self {
         match failure {
             Failure::Away(why) => Self::Away(why),
+            Failure::Host(why) => Self::Host(why),
             Failure::Transient(why) => Self::Transient(why),
             Failure::Permanent(why) => Self::Permanent(why),
             Failure::InDoubt(why) => Self::InDoubt(why),

@@ -2,6 +2,7 @@
 //! goes there for as long as the start takes. The limits follow when it is back, for it would be
 //! under them, too.
 
+use std::io;
 use std::path::Path;
 use std::time::Duration;
 
@@ -20,10 +21,10 @@ pub fn start_in(
     limits: &Limits,
     start: impl FnOnce() -> Result<Pid, Refusal>,
 ) -> Result<(Pid, Group), Refusal> {
-    let refuse = |error| {
+    let refuse = |error: io::Error| {
         let next = "if it stays so, restart the runner, which then looks what it has";
-        let what = format!("no cgroup for the run, {}", path.display());
-        Refusal::Transient(format!("{what}: {error}; {next}"))
+        let what = format!("no cgroup for the run ({next}), {}", path.display());
+        Refusal::before(what, error)
     };
     let home = Group::own().map_err(refuse)?;
     let group = Group::create(path).map_err(refuse)?;

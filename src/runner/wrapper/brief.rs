@@ -1,11 +1,13 @@
 //! What a daemon and a wrapper say to each other when a run starts.
 
 use std::fmt::Display;
+use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::super::fault::{Fault, Step};
 use super::{Limits, Moment};
 
 /// What the daemon tells the wrapper, beside the program and its arguments.
@@ -47,6 +49,8 @@ pub enum Refusal {
     Again,
     /// Its lease is over.
     Lapsed,
+    /// The machine is not fit for it.
+    Host(String),
     /// It may go better later.
     Transient(String),
     /// It never will.
@@ -54,9 +58,20 @@ pub enum Refusal {
 }
 
 impl Refusal {
-    /// What went wrong before the program's turn, which says nothing about the job.
-    pub fn failed(what: &str, error: impl Display) -> Self {
-        Self::Transient(format!("{what}: {error}"))
+    /// A step failed; `what` was being done.
+    pub fn of(step: Step, what: impl Display, error: impl Into<io::Error>) -> Self {
+        let error = error.into();
+        let text = format!("{what}: {error}");
+        match step.fault(&error) {
+            Fault::Host => Self::Host(text),
+            Fault::Job => Self::Permanent(text),
+            Fault::Passing => Self::Transient(text),
+        }
+    }
+
+    /// What went wrong before the program's turn.
+    pub fn before(what: impl Display, error: impl Into<io::Error>) -> Self {
+        Self::of(Step::Preparation, what, error)
     }
 }
 

@@ -8,24 +8,16 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 use rustix::fs::OFlags;
-use rustix::io::{Errno, FdFlags, fcntl_setfd};
+use rustix::io::{FdFlags, fcntl_setfd};
 use rustix::process::Pid;
 
 use super::super::cgroup::Group;
+use super::super::fault::Step;
 use super::folder::{PROGRESS, WORK};
 use super::{Brief, Refusal, birth, step};
 
 /// Tells the program where to write of its progress.
 const PROGRESS_FD: &str = "GRISTMILL_PROGRESS_FD";
-/// The errors of a start that lie in the program or its arguments.
-const HOPELESS: [Errno; 6] = [
-    Errno::NOENT,
-    Errno::ACCESS,
-    Errno::NOEXEC,
-    Errno::TOOBIG,
-    Errno::INVAL,
-    Errno::LOOP,
-];
 
 /// A program that was started.
 pub struct Launched {
@@ -40,28 +32,30 @@ pub struct Launched {
 /// Starts the program in its folder, in a group of its own, and under its limits.
 pub fn launch(brief: &Brief, program: &OsStr, arguments: &[OsString]) -> Result<Launched, Refusal> {
     let work = Path::new(WORK);
-    let open = |path: &Path| open(path).map_err(|error| Refusal::failed("an output file", error));
+    let open = |path: &Path| {
+        open(path).map_err(|error| Refusal::of(Step::OutputFile, "an output file", error))
+    };
     let stdout = open(&work.join(&brief.stdout))?;
     let stderr = open(&work.join(&brief.stderr))?;
     let progress = open(Path::new(PROGRESS))?;
     fcntl_setfd(&progress, FdFlags::empty())
-        .map_err(|error| Refusal::failed("the progress file", error))?;
+        .map_err(|error| Refusal::before("the progress file", error))?;
     let copy = |file: &File| {
         file.try_clone()
-            .map_err(|error| Refusal::failed("an output file", error))
+            .map_err(|error| Refusal::before("an output file", error))
     };
     let for_program = (copy(&stdout)?, copy(&stderr)?);
     brief
         .limits
         .take_on(brief.cgroup.is_some())
-        .map_err(|error| Refusal::failed("the limits", error))?;
+        .map_err(|error| Refusal::before("the limits", error))?;
     let mut command = step::command(program, arguments);
     command
         .env(PROGRESS_FD, progress.as_raw_fd().to_string())
         .current_dir(work)
         .stdout(for_program.0)
         .stderr(for_program.1);
-    let start = || step::spawn(command, |error| refusal(program, error));
+    let start = || step::spawn(command, |error| unstarted(program, error));
     let (program, group) = match &brief.cgroup {
         None => (start()?, None),
         Some(path) => {
@@ -85,12 +79,7 @@ fn open(path: &Path) -> io::Result<File> {
     options.open(path)
 }
 
-fn refusal(program: &OsStr, error: &io::Error) -> Refusal {
-    let what = format!("{} cannot be started: {error}", program.display());
-    let hopeless = Errno::from_io_error(error).is_some_and(|errno| HOPELESS.contains(&errno));
-    if hopeless {
-        Refusal::Permanent(what)
-    } else {
-        Refusal::Transient(what)
-    }
+fn unstarted(program: &OsStr, error: io::Error) -> Refusal {
+    let what = format!("{} cannot be started", program.display());
+    Refusal::of(Step::Execution, what, error)
 }

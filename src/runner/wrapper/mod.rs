@@ -108,14 +108,14 @@ fn wrap(run: &Run) -> ExitCode {
 /// Everything up to the program's start. The lock is taken before, and the lease looked at after,
 /// so that at no moment a daemon can think that nothing will start when something does.
 fn begin(run: &Run) -> Result<Watch, Refusal> {
-    let unreadable = || Refusal::Transient("the brief cannot be read".to_owned());
+    let unreadable = || Refusal::Host("the brief cannot be read".to_owned());
     let brief = run.brief.to_str().ok_or_else(unreadable)?;
     let brief: Brief = serde_json::from_str(brief).map_err(|_| unreadable())?;
-    setsid().map_err(|error| Refusal::failed("no session of its own", error))?;
+    setsid().map_err(|error| Refusal::before("no session of its own", error))?;
     set_child_subreaper(Some(getpid()))
-        .map_err(|error| Refusal::failed("not the reaper of its tree", error))?;
+        .map_err(|error| Refusal::before("not the reaper of its tree", error))?;
     let folder = Path::new(".");
-    let refuse = |error| Refusal::failed("the run's folder", error);
+    let refuse = |error: io::Error| Refusal::before("the run's folder", error);
     let journal = Journal::open(folder).map_err(refuse)?;
     if !journal.lock().map_err(refuse)? || !journal.read().map_err(refuse)?.is_empty() {
         return Err(Refusal::Again);

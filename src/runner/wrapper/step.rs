@@ -15,6 +15,7 @@ use std::process::{Child, Command, ExitCode, Stdio};
 use rustix::io::fcntl_dupfd_cloexec;
 use rustix::process::{Pid, Signal, getpid, getppid, set_parent_process_death_signal};
 
+use super::super::fault;
 use super::Refusal;
 
 /// The first argument that makes our program this step.
@@ -75,9 +76,10 @@ pub fn command(program: &OsStr, arguments: &[OsString]) -> Command {
 /// Takes it; returns once the program runs. `unstarted`: what an error of its execution means.
 pub fn spawn(
     mut command: Command,
-    unstarted: impl FnOnce(&io::Error) -> Refusal,
+    unstarted: impl FnOnce(io::Error) -> Refusal,
 ) -> Result<Pid, Refusal> {
-    let refuse = |error| Refusal::failed("no process for the program", error);
+    let refuse =
+        |error: io::Error| Refusal::of(fault::Step::Wrapper, "no process for the program", error);
     let (heard, said) = io::pipe().map_err(refuse)?;
     let mut child = command.stdin(said).spawn().map_err(refuse)?;
     // The pipe ends with its last writer.
@@ -85,9 +87,9 @@ pub fn spawn(
     let refusal = match hear(heard) {
         Ok(None) => match pid(&child) {
             Some(pid) => return Ok(pid),
-            None => Refusal::Transient("the program has no process".to_owned()),
+            None => Refusal::Host("the program has no process".to_owned()),
         },
-        Ok(Some(error)) => unstarted(&error),
+        Ok(Some(error)) => unstarted(error),
         Err(error) => refuse(error),
     };
     let _ = child.wait();

@@ -24,6 +24,7 @@ fn claim_all() -> ClaimRequest {
     ClaimRequest {
         holder: Holder::new("mill-1".to_owned()).unwrap(),
         most: 1000,
+        pass_over: None,
         now: at(NOW),
     }
 }

@@ -21,6 +21,7 @@ fn wish() -> ClaimRequest {
     ClaimRequest {
         holder: holder(),
         most: 10,
+        pass_over: None,
         now: at(NOW),
     }
 }

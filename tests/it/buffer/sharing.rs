@@ -53,6 +53,7 @@ pub fn asking(holder: &str, most: u32) -> ClaimRequest {
     ClaimRequest {
         holder: Holder::new(holder.to_owned()).unwrap(),
         most,
+        pass_over: None,
         now: at(NOW + 1),
     }
 }

@@ -55,6 +55,8 @@ impl Stage {
     pub async fn new() -> Self {
         let folder = folder::new();
         fs::create_dir(folder.path().join("programs")).unwrap();
+        // An empty one is no sound one.
+        fs::write(folder.path().join("programs/README"), "programs").unwrap();
         Self {
             store: open(&folder, "buffer.db").await,
             folder,
@@ -114,6 +116,7 @@ impl Stage {
             draining: self.draining.clone(),
             counters: self.counters.clone(),
             pulse: Pulse::new("conductor", PATIENCE),
+            breaker: Arc::default(),
         };
         let shutdown = CancellationToken::new();
         let conducting = conductor::run(tools, settings, shutdown.clone());

@@ -54,6 +54,8 @@ impl House {
     pub async fn open(faults: Faults) -> Self {
         let folder = folder::new();
         fs::create_dir(folder.path().join("programs")).unwrap();
+        // An empty one is no sound one.
+        fs::write(folder.path().join("programs/README"), "programs").unwrap();
         let file = folder.path().join("buffer.db");
         let real = SqliteBuffer::open(&file, &Options::default())
             .await
@@ -145,6 +147,7 @@ impl House {
             draining: Arc::default(),
             counters: Arc::default(),
             pulse: Pulse::new("conductor", PATIENCE),
+            breaker: Arc::default(),
         };
         (tools, settings)
     }

@@ -113,6 +113,9 @@ impl Gristmill {
             },
         );
         fs::write(path.join("gristmill.toml"), config).expect("a configuration");
+        // An empty one is no sound one.
+        fs::create_dir(path.join("transformations")).expect("a folder");
+        fs::write(path.join("transformations/README"), "programs").expect("a file");
         Self {
             process: None,
             flags: Vec::new(),

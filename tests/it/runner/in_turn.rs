@@ -47,6 +47,10 @@ impl Runner for Slow {
         other()
     }
 
+    async fn ready(&self) -> Result<(), RunError> {
+        other()
+    }
+
     async fn start(&self, _: &RunOrder) -> Result<(), RunError> {
         self.asked.fetch_add(1, Ordering::SeqCst);
         let _let_start = self.let_start.0.acquire().await;

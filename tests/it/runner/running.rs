@@ -227,7 +227,7 @@ async fn a_lapsed_lease_starts_nothing(#[values(Way::Direct, Way::Socket)] way: 
     order.lease_until = Some(SystemClock.since_boot());
     let started = stage.runner().start(&order).await;
     assert!(
-        matches!(started, Err(RunError::Transient(_))),
+        matches!(&started, Err(RunError::Away(why)) if why.contains("its lease was over")),
         "{started:?}"
     );
     assert!(!stage.settings.work_dir.join("ran").exists());

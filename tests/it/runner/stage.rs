@@ -62,6 +62,8 @@ impl Stage {
         let folder = folder::new();
         let transformations = folder.path().join("transformations");
         fs::create_dir(&transformations).unwrap();
+        // An empty one is no sound one.
+        fs::write(transformations.join("README"), "programs").unwrap();
         let mut settings = Settings {
             transformations: vec![transformations],
             work_dir: folder.path().join("work"),

@@ -131,6 +131,7 @@ impl Mill {
         let request = ClaimRequest {
             holder: holder.clone(),
             most,
+            pass_over: None,
             now: at(NOW + seconds),
         };
         self.claims.claim(request).await.unwrap()
