@@ -9,6 +9,7 @@ mod door;
 mod health;
 mod log_queue;
 mod manager;
+mod owners;
 mod reload;
 mod reports;
 mod runner;
@@ -26,7 +27,7 @@ use tokio_util::sync::CancellationToken;
 use xmpp_parsers::jid::FullJid;
 
 use crate::bridge::{self, Bridge};
-use crate::buffer::{self, Gate, OpenError, Options, StoreUrl, TaskBuffer};
+use crate::buffer::{self, Gate, OpenError, Options, StoreUrl};
 use crate::config::{self, Config};
 use crate::error::{Code, Report};
 use crate::http::House;
@@ -37,6 +38,7 @@ use crate::xmpp;
 use conducting::Conducting;
 use door::Door;
 use health::HealthDoor;
+use owners::Assignment;
 use reload::Live;
 
 pub use capture::Capture;
@@ -332,19 +334,14 @@ fn open_in_background(
         ..store_options(&config.buffer)?
     };
     let url = config.buffer.url.clone();
-    let owners = config.supervisor.iter().map(config::Supervisor::owner);
-    let owners: Vec<Owner> = owners.filter_map(Result::ok).collect();
-    let known = (!config.buffer.allow_orphans).then_some(owners);
-    let (daemon, listening) = (config.xmpp.jid.to_string(), listening_owners(config));
+    let (assignment, listening) = (assignment(config)?, listening_owners(config));
     let open = move || {
-        let (url, options, known) = (url.clone(), options.clone(), known.clone());
-        let (daemon, listening) = (daemon.clone(), listening.clone());
+        let (url, options) = (url.clone(), options.clone());
+        let (assignment, listening) = (assignment.clone(), listening.clone());
         async move {
             let store = buffer::open(&url, &options).await?;
-            if let Some(known) = known {
-                refuse_orphans(&known, &*store).await?;
-            }
-            let listening = store.listen(&daemon, &listening).await;
+            assignment.take_effect(&*store).await?;
+            let listening = store.listen(&assignment.daemon, &listening).await;
             listening.map_err(|error| OpenError::Unreachable(error.to_string()))?;
             Ok(store)
         }
@@ -366,27 +363,19 @@ fn is_told(config: &Config, supervisor: &config::Supervisor) -> bool {
     supervisor.notify && !config.bridge.strict
 }
 
-/// Jobs that nobody configured may ask for are most likely a mistake in an owner's name. Asked
-/// before the store answers anybody, for to such a supervisor all its jobs would be `rejected`.
-async fn refuse_orphans(known: &[Owner], store: &dyn TaskBuffer) -> Result<(), OpenError> {
-    let found = store.unfinished_owners().await;
-    let found = found.map_err(|error| OpenError::Unreachable(error.to_string()))?;
-    let orphans = found
-        .into_iter()
-        .filter(|(owner, _)| !known.contains(owner));
-    let orphans: Vec<_> = orphans
-        .map(|(owner, jobs)| format!("{owner} ({jobs} jobs)"))
-        .collect();
-    if orphans.is_empty() {
-        return Ok(());
-    }
-    Err(OpenError::Orphaned(orphans.join(", ")))
+/// Which owner each supervisor is to have.
+fn assignment(config: &Config) -> Result<Assignment, Report> {
+    Ok(Assignment {
+        daemon: config.xmpp.jid.to_string(),
+        supervisors: supervisors(config)?,
+        allow_orphans: config.buffer.allow_orphans,
+    })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::buffer::{BufferError, NewJob, StoreRequest};
+    use crate::buffer::{BufferError, NewJob, StoreRequest, TaskBuffer};
     use crate::config::{FileChoice, Sources};
     use crate::job::{Attempt, ContentHash, JobId, JobKey, State};
     use jiff::Timestamp;

@@ -3,6 +3,7 @@
 
 mod claims;
 mod notices;
+mod owners;
 
 use std::sync::Arc;
 use std::time::Duration;

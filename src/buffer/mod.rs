@@ -15,6 +15,7 @@ mod notices;
 mod open;
 mod operating;
 mod operations;
+mod owners;
 mod pending;
 mod result_row;
 mod row;
@@ -44,6 +45,7 @@ pub use open::{
     store_time, store_version,
 };
 pub use operations::{Drain, Note, OldKeys, Operation, Operations, Purge};
+pub use owners::{Owed, Owners, Peer};
 pub use sqlite::SqliteBuffer;
 pub use url::{InvalidUrl, MysqlServer, MysqlUrl, StoreUrl};
 pub use vitals::{Errors, Vitals};
@@ -133,9 +135,9 @@ pub trait TaskBuffer: Send + Sync {
 }
 
 /// All that a store is asked.
-pub trait Store: TaskBuffer + Claims + Notices {}
+pub trait Store: TaskBuffer + Claims + Notices + Owners {}
 
-impl<T: TaskBuffer + Claims + Notices> Store for T {}
+impl<T: TaskBuffer + Claims + Notices + Owners> Store for T {}
 
 /// What a look-up found out. There is no fourth outcome and no default.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -65,8 +65,8 @@ pub enum OpenError {
     /// The server does not let us in.
     #[error("the store refuses us: {0}")]
     Refused(String),
-    /// It holds unfinished jobs of owners that nobody may ask for.
-    #[error("there are unfinished jobs of owners that no supervisor has: {0}")]
+    /// It holds jobs of owners about which nobody may ask, or other supervisors than before.
+    #[error("a supervisor would be answered `rejected` about jobs that it handed in, those of {0}")]
     Orphaned(String),
     /// What is configured, or what is there, cannot serve as a store.
     #[error("{0}")]

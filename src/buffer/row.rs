@@ -263,10 +263,13 @@ pub(super) fn signed(count: usize) -> i64 {
 
 /// The names of the states that are not final, as a list in SQL.
 pub(super) fn unfinished_states() -> String {
-    let names = State::ALL
-        .iter()
-        .filter(|state| !state.is_final())
-        .map(|state| state.name());
+    state_names(|state| !state.is_final())
+}
+
+/// The names of some states, as a list in SQL.
+pub(super) fn state_names(is_one: impl Fn(State) -> bool) -> String {
+    let some = State::ALL.iter().filter(|state| is_one(**state));
+    let names = some.map(|state| state.name());
     let names: BTreeSet<_> = names.map(|name| format!("'{name}'")).collect();
     names.into_iter().collect::<Vec<_>>().join(", ")
 }

@@ -142,7 +142,7 @@ pub struct Buffer {
     pub keep_keys: KeepKeys,
     /// Connections to MySQL.
     pub pool: usize,
-    /// Whether unfinished jobs of unknown owners are no reason to refuse to start.
+    /// Whether jobs that their supervisor would not find are no reason to refuse to start.
     pub allow_orphans: bool,
 }
 

@@ -11,11 +11,11 @@ use toml::{Table, Value};
 use tracing::Level;
 
 use super::{
-    Manager, bridge_settings, conducting, listening_owners, refuse_orphans, runner, supervisors,
+    Manager, assignment, bridge_settings, conducting, listening_owners, runner, supervisors,
 };
 use crate::bridge::Bridge;
 use crate::buffer::Gate;
-use crate::config::{Config, Loaded, Process, Supervisor};
+use crate::config::{Config, Loaded, Process};
 use crate::error::{Code, Report};
 use crate::runner::process::ProcessRunner;
 use crate::xmpp;
@@ -139,7 +139,7 @@ impl Reload {
         let new = (self.load)()?;
         let config = adopt(&self.config, &new.config);
         let peers = supervisors(&config)?;
-        self.refuse_new_orphans(&config, live).await?;
+        self.assign_owners(&config, live).await?;
         live.bridge.reconfigure(bridge_settings(&config));
         live.supervisors.send_replace(peers);
         live.slots
@@ -159,19 +159,14 @@ impl Reload {
         Ok(())
     }
 
-    /// To who is no supervisor any more nobody answers; its unfinished jobs would be forgotten.
-    async fn refuse_new_orphans(&self, config: &Config, live: &Live) -> Result<(), Report> {
-        let owners = |config: &Config| -> Vec<_> {
-            let owners = config.supervisor.iter().map(Supervisor::owner);
-            owners.filter_map(Result::ok).collect()
-        };
-        let known = owners(config);
-        let is_gone = |owner| !known.contains(owner);
-        if config.buffer.allow_orphans || !owners(&self.config).iter().any(is_gone) {
+    /// A supervisor that gets another owner, or is none any more, would not find its jobs.
+    async fn assign_owners(&self, config: &Config, live: &Live) -> Result<(), Report> {
+        let assignment = assignment(config)?;
+        if assignment == super::assignment(&self.config)? {
             return Ok(());
         }
-        let checked = refuse_orphans(&known, &*live.gate).await;
-        checked.map_err(|error| super::store_report(&config.buffer.url, &error))
+        let taken = assignment.take_effect(&*live.gate).await;
+        taken.map_err(|error| super::store_report(&config.buffer.url, &error))
     }
 }
 

@@ -26,7 +26,8 @@ pub fn store_report(url: &StoreUrl, error: &OpenError) -> Report {
         OpenError::SchemaTooOld { .. } => (Code::SchemaTooOld, "run `gristmill migrate`"),
         OpenError::Orphaned(_) => (
             Code::Orphans,
-            "give a [[supervisor]] that owner, or set buffer.allow_orphans = true",
+            "give the [[supervisor]] its owner back until its jobs have ended and it was told, or set \
+             buffer.allow_orphans = true",
         ),
         OpenError::Invalid(_) => (Code::StoreInvalid, "check buffer.url"),
     };

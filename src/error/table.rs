@@ -93,7 +93,7 @@ errors! {
     SchemaTooOld = 305, Failed: "the store's schema is older";
         "It lacks steps, and this command takes none."; "Run `gristmill migrate`."
     Orphans = 306, Configuration: "there are jobs of nobody";
-        "Unfinished jobs belong to an owner that no supervisor has."; "Give a [[supervisor]] that owner, or set buffer.allow_orphans."
+        "Jobs that have not ended, or whose end was not reported, belong to an owner that no supervisor has, or that its JID had before."; "Give the [[supervisor]] its owner back until they are reported, or set buffer.allow_orphans."
     StoreInvalid = 307, Configuration: "this cannot be a store";
         "What buffer.url names is no store, or cannot be made one."; "Check buffer.url and the rights of its folder."
     StoreMute = 308, Unreachable: "the store does not answer";

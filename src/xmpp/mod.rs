@@ -33,6 +33,7 @@ use crate::bridge::Bridge;
 
 pub use connector::{Connector, Established};
 pub use redial::Refusals;
+pub use roster::Roster;
 pub use settings::{InvalidServer, Security, Server, Settings, Supervisor, TimeLimits};
 pub use tls::check_authorities;
 pub use visit::{Certificate, Visit, visit};

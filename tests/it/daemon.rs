@@ -74,7 +74,7 @@ fn jobs_of_an_owner_that_nobody_has_are_not_left_alone() {
     let renamed = r#"supervisor=[{ jid = "supervisor@localhost", owner = "other" }]"#;
     let said = serve_ends(&site, &["--set", renamed], Code::Orphans);
     assert!(
-        said.contains("prodsys (1 jobs)") && said.contains("allow_orphans"),
+        said.contains("prodsys (1 unfinished, 0 not reported)") && said.contains("allow_orphans"),
         "{said}"
     );
 }

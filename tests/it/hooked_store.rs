@@ -7,7 +7,8 @@ use async_trait::async_trait;
 use gristmill::buffer::{
     AdvanceRequest, Advanced, AnsweredWord, BufferError, Census, ClaimRequest, Claimed, Claims,
     Dossier, Holder, KeptJob, Kill, KnownJob, Lease, Leases, ListFilter, Lookup, Notice, Notices,
-    Orders, ProgressReport, Renewed, Store, StoreRequest, Stored, TakeNotices, TaskBuffer,
+    Orders, Owed, Owners, Peer, ProgressReport, Renewed, Store, StoreRequest, Stored, TakeNotices,
+    TaskBuffer,
 };
 use gristmill::job::{Attempt, JobId, JobKey, Owner, Record, RecordId, State, StoreId, Token};
 use jiff::Timestamp;
@@ -189,5 +190,25 @@ impl<H: Hook> Notices for HookedStore<H> {
         self.hook
             .around("tell_again", self.real.tell_again(owner))
             .await
+    }
+}
+
+#[async_trait]
+impl<H: Hook> Owners for HookedStore<H> {
+    async fn owners(&self) -> Result<Vec<Owner>, BufferError> {
+        self.hook.around("owners", self.real.owners()).await
+    }
+
+    async fn owed(&self, owner: &Owner) -> Result<Owed, BufferError> {
+        self.hook.around("owed", self.real.owed(owner)).await
+    }
+
+    async fn peers(&self, daemon: &str) -> Result<Vec<Peer>, BufferError> {
+        self.hook.around("peers", self.real.peers(daemon)).await
+    }
+
+    async fn remember_peers(&self, daemon: &str, peers: &[Peer]) -> Result<(), BufferError> {
+        let remembered = self.real.remember_peers(daemon, peers);
+        self.hook.around("remember_peers", remembered).await
     }
 }

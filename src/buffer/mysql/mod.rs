@@ -17,6 +17,7 @@ mod lookup;
 mod notices;
 mod operations;
 mod operator;
+mod owners;
 mod queue;
 mod rejections;
 mod rows;

@@ -9,6 +9,7 @@ mod notices;
 mod open;
 mod operations;
 mod operator;
+mod owners;
 mod place;
 mod readers;
 mod write;

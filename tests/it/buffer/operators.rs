@@ -1,6 +1,8 @@
 //! What operators ask, and the schema.
 
-use gristmill::buffer::{self, BufferError, ListFilter, Lookup, OpenError, Options, TaskBuffer};
+use gristmill::buffer::{
+    self, BufferError, ListFilter, Lookup, NewJob, OpenError, Options, Owed, TaskBuffer,
+};
 use gristmill::job::{RecordId, State};
 
 use super::suite::Subject;
@@ -155,6 +157,62 @@ pub async fn unfinished_owners_are_counted(subject: &Subject) {
         .unwrap();
     let counts = buffer.unfinished_owners().await.unwrap();
     assert_eq!(counts, [(owner("a"), 1), (owner("b"), 2)]);
+}
+
+pub async fn what_is_owed_is_counted(subject: &Subject) {
+    let buffer = &*subject.buffer;
+    assert_eq!(buffer.owners().await.unwrap(), []);
+    let in_state = |name: &str, state| NewJob { state, ..job(name) };
+    let jobs = State::ALL.iter().enumerate();
+    let jobs = jobs.map(|(n, state)| in_state(&n.to_string(), *state));
+    let ids = store_new(buffer, "b", jobs.collect()).await;
+    store_new(buffer, "a", vec![in_state("1", State::Failed)]).await;
+    store_new(buffer, "B", vec![in_state("1", State::Ready)]).await;
+    let owners = buffer.owners().await.unwrap();
+    assert_eq!(owners, [owner("B"), owner("a"), owner("b")]);
+
+    let told = State::ALL.iter().position(|state| *state == State::Failed);
+    let told = [(ids[told.unwrap()], State::Failed)];
+    assert_eq!(buffer.mark_told(&owner("b"), &told).await.unwrap(), [true]);
+    let bogus = "UPDATE jobs SET state = 'bogus' WHERE owner = 'b' AND state = 'trashed'";
+    subject.place.sql(bogus);
+    let ended = State::ALL.iter().filter(|state| state.is_final()).count();
+    let unfinished = State::ALL.len() - ended;
+    let expected = [
+        ("b", unfinished + 1, ended - 2),
+        ("a", 0, 1),
+        ("B", 1, 0),
+        ("c", 0, 0),
+    ];
+    for (name, unfinished, unreported) in expected {
+        let owed = Owed {
+            unfinished: unfinished as u64,
+            unreported: unreported as u64,
+        };
+        assert_eq!(buffer.owed(&owner(name)).await.unwrap(), owed, "{name}");
+    }
+}
+
+pub async fn supervisors_are_remembered_for_each_daemon(subject: &Subject) {
+    let buffer = &*subject.buffer;
+    let peers = |owners: &[&str]| -> Vec<_> {
+        let peers = owners.iter().enumerate();
+        peers
+            .map(|(n, name)| (format!("{n}@x/ö"), owner(name)))
+            .collect()
+    };
+    for (daemon, owners) in [
+        ("a@x/1", &["a", "b"][..]),
+        ("b@x/1", &["c"]),
+        ("a@x/1", &["b", "a", "a"]),
+    ] {
+        buffer.remember_peers(daemon, &peers(owners)).await.unwrap();
+        assert_eq!(buffer.peers(daemon).await.unwrap(), peers(owners));
+    }
+    assert_eq!(buffer.peers("b@x/1").await.unwrap(), peers(&["c"]));
+    buffer.remember_peers("a@x/1", &[]).await.unwrap();
+    assert_eq!(buffer.peers("a@x/1").await.unwrap(), []);
+    assert_eq!(buffer.peers("b@x/1").await.unwrap(), peers(&["c"]));
 }
 
 pub async fn a_reader_beside_the_daemon_changes_nothing(subject: &Subject) {

@@ -53,6 +53,7 @@ const CASES: &[(&str, Case)] = cases! {
         changes_are_taken_in_lots;
     upgrading: an_older_store_keeps_its_records;
     operators: lists_are_filtered a_dossier_has_everything unfinished_owners_are_counted
+        what_is_owed_is_counted supervisors_are_remembered_for_each_daemon
         jobs_are_counted_by_state
         a_reader_beside_the_daemon_changes_nothing migrations_are_planned_and_run
         a_newer_schema_is_refused;

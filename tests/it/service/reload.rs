@@ -2,9 +2,12 @@
 
 use std::fs;
 
+use gristmill::error::Code;
+
 use super::eventually;
 use super::metrics::Scrape;
-use crate::rig::documents::{execute_jobs, get_executor_data, num_jobs_wanted};
+use crate::rig::documents::{about_records, execute_jobs, get_executor_data, num_jobs_wanted};
+use crate::rig::failure::fails;
 use crate::rig::gristmill::{ACCOUNTS, EXECUTOR_JID, Gristmill, STRANGER, SUPERVISOR};
 use crate::rig::prosody::Prosody;
 use crate::rig::slixmpp::{Carrier, Supervisor};
@@ -87,19 +90,61 @@ fn who_has_unfinished_jobs_stays_a_supervisor() {
     change(&daemon, without, NOT_DONE);
     let log = daemon.log();
     assert!(
-        log.contains("GM0306") && log.contains("prodsys (1 jobs)"),
+        log.contains("GM0306") && log.contains("prodsys (1 unfinished, 0 not reported)"),
         "{log}"
     );
     let reply = supervisor.ask(Carrier::Iq, "d", &get_executor_data("d", &["1"]));
     assert_eq!(reply.each("status"), ["accepted"]);
 
+    // What has ended and was not reported is looked for, too.
     daemon.command(&["job", "kill", "--owner", "prodsys", "--yes"]);
+    change(&daemon, |text| text, NOT_DONE);
+    let log = daemon.log();
+    assert!(
+        log.contains("prodsys (0 unfinished, 1 not reported)"),
+        "{log}"
+    );
+    let asked = about_records("getStatus", "s", &[("1", "1")]);
+    let reply = supervisor.ask(Carrier::Iq, "s", &asked);
+    assert_eq!(reply.each("status"), ["finished"]);
     change(&daemon, |text| text, DONE);
     supervisor.send(Carrier::Child, &num_jobs_wanted("x"));
     eventually("a stranger", || {
         let scrape = Scrape::of(&daemon)?;
         (scrape.value("gristmill_rejected_senders_total") > 0.5).then_some(())
     });
+}
+
+/// Both owners stay, and the JID changes from one to the other.
+#[test]
+fn a_supervisor_does_not_leave_its_jobs_for_another_owner() {
+    let server = Prosody::start_fast(ACCOUNTS);
+    let mut daemon = Gristmill::on_sqlite(&server, &[]);
+    let mut supervisor = Supervisor::login(&server, SUPERVISOR, EXECUTOR_JID);
+    supervisor.wait_until_served();
+    supervisor.ask(Carrier::Iq, "e", &execute_jobs("e", &["1"]));
+    daemon.command(&["job", "kill", "--owner", "prodsys", "--yes"]);
+    let swapped = |text: String| {
+        let text = text.replace("owner = \"prodsys\"\n", "owner = \"other@grid.test\"\n");
+        let other = "jid = \"other@grid.test\"\n";
+        text.replace(other, &format!("{other}owner = \"prodsys\"\n"))
+    };
+    let original = fs::read_to_string(daemon.config_file()).unwrap();
+    change(&daemon, swapped, NOT_DONE);
+    let what = "prodsys (0 unfinished, 1 not reported), which supervisor@grid.test had before \
+                other@grid.test";
+    assert!(daemon.log().contains(what), "{}", daemon.log());
+    daemon.stop();
+    let said = fails(&daemon.ask(&["serve"]), Code::Orphans);
+    assert!(said.contains(what), "{said}");
+
+    fs::write(daemon.config_file(), original).unwrap();
+    daemon.start_again();
+    supervisor.wait_until_served();
+    let asked = about_records("getStatus", "s", &[("1", "1")]);
+    let reply = supervisor.ask(Carrier::Iq, "s", &asked);
+    assert_eq!(reply.each("status"), ["finished"]);
+    change(&daemon, swapped, DONE);
 }
 
 #[test]
