@@ -417,6 +417,7 @@ mod tests {
             jobs: vec![job],
             refusals: Vec::new(),
             sent_at: Timestamp::MAX,
+            prompt_until: None,
             now: Timestamp::UNIX_EPOCH,
         };
         let store = buffer::open(&url, &Options::default()).await.unwrap();

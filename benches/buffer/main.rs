@@ -155,6 +155,7 @@ fn origin() -> Origin {
         owner: Owner::new("bench").unwrap(),
         arrived: tokio::time::Instant::now(),
         sent_at: None,
+        line_empty_at: None,
         stanza_id: None,
         room: ReplyRoom::ENDLESS,
     }

@@ -69,6 +69,9 @@ pub struct Origin {
     pub arrived: Instant,
     /// When it was sent, where it was delayed on its way.
     pub sent_at: Option<Timestamp>,
+    /// It was not sent before this, for then its line was known to hold nothing back. `None`: it
+    /// came by no line that could.
+    pub line_empty_at: Option<Timestamp>,
     /// Serves as the request's ID where it has none.
     pub stanza_id: Option<String>,
     /// How long the answer may be.
@@ -116,6 +119,12 @@ impl Bridge {
             .settings
             .write()
             .unwrap_or_else(PoisonError::into_inner) = settings;
+    }
+
+    /// The time of day that it goes by.
+    #[must_use]
+    pub fn clock(&self) -> Arc<dyn Clock> {
+        self.clock.clone()
     }
 
     fn settings(&self) -> Settings {
@@ -273,12 +282,13 @@ impl Bridge {
         self.refuse_old(origin, now)?;
         let receipts = answers::open_receipts(&jobs);
         let (jobs, refusals) = answers::for_the_store(jobs);
+        let (sent_at, prompt_until) = rejecting::earliest(origin, now);
         let request = StoreRequest {
             owner: origin.owner.clone(),
             jobs,
             refusals,
-            // No answer can have overtaken what was not delayed.
-            sent_at: origin.sent_at.unwrap_or(Timestamp::MAX),
+            sent_at,
+            prompt_until,
             now,
         };
         let stored = self.ask(origin, self.buffer.store(request)).await;

@@ -21,6 +21,27 @@ const ON_THE_WAY: Duration = Duration::from_secs(5);
 /// How much the clocks of this machine and of the XMPP server may differ.
 const CLOCK_SKEW: Duration = Duration::from_secs(5);
 
+/// A request that no stamp says to be delayed counts as prompt when it is dealt with so soon after
+/// its line was known to hold nothing back. Such a one may be about a job that was rejected a moment
+/// ago, and given to us on purpose.
+const PROMPT: Duration = Duration::from_secs(5);
+
+/// When a request was sent at the earliest, and until when it counts as prompt. No stamp is no
+/// proof: it may have waited for a process or a machine that stood still. Where the time of day was
+/// set back since, nothing is known to be prompt.
+pub(super) fn earliest(origin: &Origin, now: Timestamp) -> (Timestamp, Option<Instant>) {
+    match (origin.sent_at, origin.line_empty_at) {
+        (None, None) => (Timestamp::MAX, None),
+        (Some(sent_at), None) => (sent_at, None),
+        (Some(sent_at), Some(empty_at)) => (sent_at.min(empty_at), None),
+        (None, Some(empty_at)) => {
+            let waited = Duration::try_from(now.duration_since(empty_at)).ok();
+            let left = waited.and_then(|waited| PROMPT.checked_sub(waited));
+            (empty_at.min(now), left.map(|left| Instant::now() + left))
+        }
+    }
+}
+
 impl Bridge {
     /// Until when a reply to a request of this origin may be sent; after that, what is sent instead
     /// of it. `None`: for ever. A `rejected` is remembered for the time that its answer may be on

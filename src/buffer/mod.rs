@@ -26,6 +26,7 @@ mod vitals;
 
 use async_trait::async_trait;
 use jiff::Timestamp;
+use tokio::time::Instant;
 
 use crate::job::{
     Attempt, ContentHash, Event, JobId, JobKey, Owner, Record, RecordId, Refusal, State,
@@ -168,16 +169,19 @@ pub struct StoreRequest {
     pub jobs: Vec<NewJob>,
     /// The others, as far as they have a name.
     pub refusals: Vec<Refusal>,
-    /// When the supervisor sent it, or a moment before.
+    /// When the supervisor sent it, or before; the end of time where nothing can have held it up.
     pub sent_at: Timestamp,
+    /// Until then no answer is taken to have overtaken it.
+    pub prompt_until: Option<Instant>,
     /// What the new records say of when they were accepted.
     pub now: Timestamp,
 }
 
 impl StoreRequest {
-    /// Whether an answer may have overtaken it. What is sent at the end of time was not delayed.
+    /// Whether an answer may have overtaken it, by now.
     pub(crate) fn was_delayed(&self) -> bool {
-        self.sent_at < Timestamp::MAX
+        let is_prompt = |until: Instant| Instant::now() < until;
+        self.sent_at < Timestamp::MAX && !self.prompt_until.is_some_and(is_prompt)
     }
 }
 

@@ -198,6 +198,7 @@ mod tests {
             }],
             refusals: Vec::new(),
             sent_at: Timestamp::MAX,
+            prompt_until: None,
             now: Timestamp::UNIX_EPOCH,
         }
     }

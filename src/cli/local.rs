@@ -44,6 +44,7 @@ impl Local {
             owner: self.owner.clone(),
             arrived: Instant::now(),
             sent_at: None,
+            line_empty_at: None,
             stanza_id: None,
             room: ReplyRoom::ENDLESS,
         }

@@ -157,6 +157,7 @@ mod tests {
             jobs: vec![job],
             refusals: Vec::new(),
             sent_at: Timestamp::MAX,
+            prompt_until: None,
             now: Timestamp::UNIX_EPOCH,
         };
         store.store(request).await.unwrap();

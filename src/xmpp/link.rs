@@ -4,6 +4,8 @@
 //! wait for room in the stream's queue, for it may be the one that has to make the room: it sends
 //! only what fits, by counting what the stream has not yet written.
 
+mod goodbye;
+mod probe;
 mod strangers;
 mod waits;
 
@@ -14,12 +16,10 @@ use std::sync::Arc;
 use futures::{FutureExt, StreamExt};
 use tokio::sync::mpsc;
 use tokio::task::unconstrained;
-use tokio::time::{Duration, Instant, sleep, timeout};
+use tokio::time::{Duration, Instant, sleep};
 use tokio_xmpp::Stanza;
 use tokio_xmpp::stanzastream::{Event, StanzaStage, StanzaStream, StanzaToken, StreamEvent};
-use xmpp_parsers::iq::Iq;
-use xmpp_parsers::jid::{BareJid, Jid};
-use xmpp_parsers::ping::Ping;
+use xmpp_parsers::jid::Jid;
 
 use super::DoorError;
 use super::connector::{Connector, Established};
@@ -32,14 +32,12 @@ use super::unasked::{Mouthpiece, Unasked};
 use super::vitals::Vitals;
 use super::wire::ConnectError;
 use super::wish::{self, Wish, Wishes};
+use probe::Probe;
 use waits::{arrival, until, written};
 
 /// Stanzas that wait in the stream in each direction. What is in there is acknowledged to the
 /// server before it is dealt with, so it is lost when the process is killed: kept short.
 const QUEUE_DEPTH: usize = 16;
-
-/// The ID of the question whether a resumed session lives.
-const PROBE_ID: &str = "gristmill-probe";
 
 /// A connection in the making.
 pub(super) type Dialling = Pin<Box<dyn Future<Output = Result<Established, ConnectError>> + Send>>;
@@ -103,6 +101,8 @@ pub(super) struct Link {
     unasked: Unasked,
     /// What those hear who are no supervisors; it goes last.
     courtesies: Courtesies,
+    /// `None`: nobody asks how long its stanzas have waited.
+    probe: Option<Probe>,
 }
 
 impl Link {
@@ -133,6 +133,7 @@ impl Link {
             outgoing,
             direct: VecDeque::new(),
             unasked,
+            probe: None,
         };
         (link, mouthpiece)
     }
@@ -161,6 +162,7 @@ impl Link {
                 State::Binding(by) | State::Resumed(by) => Some(by),
                 State::Down | State::Up => None,
             };
+            let probe_at = self.probe_at();
             tokio::select! {
                 event = self.stream.next(), if listen => {
                     if let Some(event) = self.on_event(event)? {
@@ -176,33 +178,9 @@ impl Link {
                 }
                 () = written(self.unwritten.front_mut()) => {}
                 () = until(deadline) => self.on_deadline()?,
+                () = until(probe_at) => self.send_probe(),
             }
         }
-    }
-
-    /// There will be no other connection. The stream's worker would panic if its wish were
-    /// dropped, and at the end of the process there is no time to grant it: it waits for ever.
-    pub(super) fn abandon(&mut self) {
-        self.wish.take().into_iter().for_each(std::mem::forget);
-    }
-
-    /// Says goodbye: writes what is left, if it can be, and closes the stream.
-    pub(super) async fn close(mut self, limit: Duration) {
-        self.abandon();
-        if !self.is_up() {
-            return;
-        }
-        while let Ok(parcel) = self.outgoing.try_recv() {
-            self.direct.push_back(parcel);
-        }
-        let goodbye = async move {
-            for parcel in self.direct {
-                let (stanza, _) = parcel.open(Instant::now());
-                self.stream.send(stanza).await;
-            }
-            self.stream.close().await;
-        };
-        let _ = timeout(limit, goodbye).await;
     }
 
     fn on_event(&mut self, event: Option<Event>) -> Result<Option<LinkEvent>, DoorError> {
@@ -210,6 +188,9 @@ impl Link {
             Some(Event::Stanza(stanza)) => {
                 if self.is_up() {
                     self.state = State::Up;
+                }
+                if self.is_probe_answer(&stanza) {
+                    return Ok(None);
                 }
                 return Ok(Some(LinkEvent::Stanza(Box::new(stanza))));
             }
@@ -238,6 +219,10 @@ impl Link {
         tracing::info!(jid = %bound, "online");
         self.vitals.went_online();
         self.state = State::Up;
+        // Its answer comes before anything that our presence leads to.
+        if self.probe.is_some() {
+            self.send_probe();
+        }
         Ok(())
     }
 
@@ -245,8 +230,7 @@ impl Link {
         tracing::info!("online again, the session goes on");
         self.vitals.went_online();
         self.expect_life();
-        let server = BareJid::from_parts(None, self.settings.jid.domain());
-        self.send(Iq::from_get(PROBE_ID, Ping).with_to(server.into()));
+        self.send_probe();
     }
 
     fn on_suspended(&mut self) -> Result<(), DoorError> {

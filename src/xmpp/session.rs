@@ -69,7 +69,7 @@ impl Session {
         let (link, mouthpiece) = Link::new(settings.clone(), outgoing, vitals.clone());
         Self {
             tellers: teller::start(&settings, &bridge, &mouthpiece),
-            link,
+            link: link.probing(bridge.clock()),
             lanes: Lanes::start(owners, settings.queue, &bridge, &vitals, &replies),
             roster: Roster::new(settings.supervisors.clone()),
             strangers: Strangers::default(),
@@ -236,6 +236,7 @@ impl Session {
             owner,
             arrived: Instant::now(),
             sent_at: letter.sent_at(),
+            line_empty_at: self.link.empty_at(),
             stanza_id: letter.stanza_id(),
             room: letter.room(self.settings.max_stanza),
         };

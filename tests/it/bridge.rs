@@ -85,6 +85,7 @@ fn origin() -> Origin {
         owner: Owner::new("prodsys").unwrap(),
         arrived: Instant::now(),
         sent_at: None,
+        line_empty_at: None,
         stanza_id: Some("s-1".into()),
         room: ReplyRoom::ENDLESS,
     }
@@ -297,6 +298,7 @@ async fn what_is_sent_again_is_recalled() {
         jobs: marked.collect(),
         refusals: Vec::new(),
         sent_at: Timestamp::MAX,
+        prompt_until: None,
         now: house.clock.now(),
     };
     house.store.store(request).await.unwrap();
@@ -359,6 +361,44 @@ async fn what_was_sent_before_its_job_was_rejected_is_stale() {
     assert!(!house.is_stored("2").await, "all or nothing");
     let fresh = house.ask(late(), &sent(NOON + 13)).await;
     assert!(matches!(receipts(fresh)[0], ReceiptResult::Stored(_)));
+}
+
+/// A request that no stamp says to be delayed may have waited for a process that stood still.
+#[tokio::test]
+async fn what_may_have_waited_while_its_job_was_rejected_is_stale() {
+    let house = house().await;
+    assert_eq!(house.data(&["1"]).await, [Existence::Rejected(None)]);
+    house.clock.0.fetch_add(30, Ordering::Relaxed);
+    assert_eq!(house.data(&["2"]).await, [Existence::Rejected(None)]);
+    let at = |second: i64| Timestamp::from_second(NOON + second).unwrap();
+    let says = async |name: &str, origin: Origin| {
+        let call = Call::ExecuteJobs(vec![good(name, "a")]);
+        let reply = house.ask(call, &origin).await;
+        reply.content.err().map(|fault| fault.code)
+    };
+    let line = |second| Origin {
+        line_empty_at: Some(at(second)),
+        ..origin()
+    };
+    let stamped = Origin {
+        sent_at: Some(at(43)),
+        ..line(29)
+    };
+    // Last: the time of day was set back.
+    for (name, late) in [
+        ("1", line(-3600)),
+        ("1", line(12)),
+        ("2", line(25)),
+        ("2", stamped),
+        ("2", line(31)),
+    ] {
+        assert_eq!(says(name, late).await, Some(FaultCode::Stale), "{name}");
+        assert!(!house.is_stored(name).await);
+    }
+    // What was not rejected, or was so before it was sent, or comes at once.
+    for (name, good) in [("3", line(-3600)), ("1", line(13)), ("2", line(26))] {
+        assert_eq!(says(name, good).await, None, "{name}");
+    }
 }
 
 /// A daemon whose clock is ahead forgets nothing that another one still needs.
@@ -610,6 +650,7 @@ fn request(job: NewJob) -> StoreRequest {
         jobs: vec![job],
         refusals: Vec::new(),
         sent_at: Timestamp::MAX,
+        prompt_until: None,
         now: Timestamp::UNIX_EPOCH,
     }
 }

@@ -98,6 +98,7 @@ fn origin(room: ReplyRoom) -> Origin {
         owner: Owner::new(OWNER).unwrap(),
         arrived: Instant::now(),
         sent_at: None,
+        line_empty_at: None,
         stanza_id: None,
         room,
     }
@@ -159,6 +160,7 @@ impl House {
             jobs: jobs.iter().map(job).collect(),
             refusals: Vec::new(),
             sent_at: Timestamp::MAX,
+            prompt_until: None,
             now: at(0),
         };
         let stored = self.store.store(request).await.unwrap().into_iter();

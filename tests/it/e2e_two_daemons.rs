@@ -59,6 +59,47 @@ fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
     }
 }
 
+/// What waits in the socket of a daemon that stands still has no stamp that says so.
+#[test]
+fn a_rejection_counts_for_what_waited_in_the_socket_of_a_frozen_daemon() {
+    let mut scene = Scene::new();
+    let frozen = scene.daemon(EXECUTOR_JID, &[]);
+    scene.speak_to(EXECUTOR_JID);
+    let _other = scene.daemon(SECOND_EXECUTOR_JID, &[]);
+    scene.speak_to(SECOND_EXECUTOR_JID);
+
+    frozen.pause();
+    let supervisor = &mut scene.supervisor;
+    supervisor.speak_to(EXECUTOR_JID);
+    let late = [
+        (Carrier::Iq, "1"),
+        (Carrier::Child, "2"),
+        (Carrier::Body, "3"),
+    ];
+    let late = late.map(|(carrier, job)| {
+        let stanza = supervisor.send(carrier, &execute_jobs(job, &[job]));
+        (carrier, job, stanza)
+    });
+    supervisor.speak_to(SECOND_EXECUTOR_JID);
+    scene.is_rejected(&["1", "2", "3"]);
+    // Long enough for nothing to be taken for prompt.
+    std::thread::sleep(Duration::from_secs(8));
+    frozen.resume();
+    for (carrier, job, stanza) in late {
+        let reply = scene.supervisor.reply(PATIENCE, carrier, &stanza, job);
+        assert_eq!(reply.expect("an answer").error(), "stale", "{carrier:?}");
+    }
+    assert_eq!(scene.count("jobs"), "0");
+
+    // Sent again, on purpose, they are new as soon as the line was proved to hold nothing back.
+    scene.speak_to(EXECUTOR_JID);
+    wait_until("the jobs are not taken", || {
+        let again = execute_jobs("again", &["1", "2", "3"]);
+        let again = scene.supervisor.ask(Carrier::Iq, "again", &again);
+        again.each("result") == ["stored"; 3]
+    });
+}
+
 /// One daemon may take requests that are an hour old, the other one remembers for seconds what it
 /// has rejected.
 #[test]

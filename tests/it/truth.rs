@@ -111,6 +111,7 @@ async fn scene() -> Scene {
         jobs: vec![job],
         refusals: Vec::new(),
         sent_at: Timestamp::MAX,
+        prompt_until: None,
         now: SystemClock.now(),
     };
     store.store(request).await.unwrap();

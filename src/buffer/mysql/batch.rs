@@ -44,20 +44,15 @@ impl Batch {
     /// Stores everything in the session's open transaction; who is answered what if it commits.
     pub async fn write(&self, conn: &mut Conn, budget: usize) -> Result<Answers> {
         let mut stale = self.stale(conn, Reading::Committed).await?;
-        if !self.requests.iter().any(StoreRequest::was_delayed) {
-            let rows = self.insert(conn, budget, &stale).await?;
-            return Ok(self.judge(&stale, &rows));
-        }
         loop {
-            conn.query_drop("SAVEPOINT nothing_stored").await?;
             let rows = self.insert(conn, budget, &stale).await?;
             // Another daemon that says `rejected` meanwhile waits for what was just inserted, or
-            // was quicker: then its rejection is waited for here.
+            // was quicker: then its rejection is waited for here. What was prompt may be so no more.
             let by_now = self.stale(conn, Reading::Locking).await?;
             if by_now == stale {
                 return Ok(self.judge(&stale, &rows));
             }
-            conn.query_drop("ROLLBACK TO nothing_stored").await?;
+            conn.query_drop("ROLLBACK").await?;
             stale = by_now;
         }
     }

@@ -212,6 +212,7 @@ mod tests {
             jobs: names.iter().map(job).collect(),
             refusals: Vec::new(),
             sent_at: Timestamp::MAX,
+            prompt_until: None,
             now: Timestamp::UNIX_EPOCH,
         }
     }

@@ -1,8 +1,11 @@
 //! A key that was answered `rejected`, and requests that were sent before that.
 
+use std::time::Duration;
+
 use gristmill::buffer::{BufferError, Lookup, StoreRequest, Stored, TaskBuffer};
 use gristmill::job::{Attempt, JobId, Refusal};
 use jiff::{SignedDuration, Timestamp};
+use tokio::time::Instant;
 
 use super::suite::Subject;
 use super::write::{
@@ -201,6 +204,20 @@ pub async fn what_was_sent_before_what_is_forgotten_is_stale(subject: &Subject) 
         [Stored::Duplicate(ids[0])]
     );
     assert!(buffer.store(sent(at(NOW - 10), "1")).await.is_ok());
+}
+
+/// A job may be given to us a moment after another daemon has rejected it.
+pub async fn what_is_prompt_is_not_stale(subject: &Subject) {
+    let buffer = &*subject.buffer;
+    reject(buffer, &[(job_id("1"), None)], at(NOW)).await;
+    let until = |prompt_until| StoreRequest {
+        prompt_until: Some(prompt_until),
+        ..sent(at(NOW - 1), "1")
+    };
+    let now = Instant::now();
+    assert!(is_stale(&buffer.store(until(now)).await));
+    let prompt = until(now + Duration::from_mins(10));
+    assert!(buffer.store(prompt).await.is_ok());
 }
 
 pub async fn a_rejection_learns_of_a_record(subject: &Subject) {

@@ -41,7 +41,8 @@ const CASES: &[(&str, Case)] = cases! {
     staleness: what_was_sent_before_a_rejection_is_stale a_stale_request_leaves_no_trace
         what_is_stored_already_is_not_stale
         an_attempt_of_none_stands_for_all others_are_not_stale old_rejections_are_forgotten
-        what_was_sent_before_what_is_forgotten_is_stale a_rejection_learns_of_a_record;
+        what_was_sent_before_what_is_forgotten_is_stale what_is_prompt_is_not_stale
+        a_rejection_learns_of_a_record;
     killing: a_ready_job_is_cancelled_once what_nobody_holds_is_cancelled
         what_somebody_holds_is_asked_for what_has_ended_stays_as_it_is
         only_the_owner_kills a_thousand_are_killed_at_once;

@@ -6,6 +6,7 @@ use std::time::Duration;
 use gristmill::buffer::{BufferError, Store, StoreRequest, Stored};
 use mysql_async::prelude::Queryable;
 use tokio::task::JoinHandle;
+use tokio::time::Instant;
 
 use super::mysql::{connection, place};
 use super::write::{NOW, at, job, job_id, owner, request};
@@ -79,6 +80,32 @@ async fn a_late_store_waits_for_a_rejection_in_flight() {
         let count = format!("SELECT COUNT(*) FROM jobs WHERE job_id = '{name}'");
         assert_eq!(place.number(&count), i64::from(!stale));
     }
+}
+
+/// A request that came at once and is held up then may be overtaken like any other.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_prompt_is_so_no_more_once_it_was_held_up() {
+    let (server, place) = place();
+    let buffer = place.open().await;
+    let mut other = connection(&server).await;
+    other.query_drop("BEGIN").await.unwrap();
+    let insert = "INSERT INTO jobs (owner, job_id, attempt, state, priority_neg, content_hash,
+        accepted_at, since, batch) VALUES ('o', '1', 1, 'ready', 0, 'x', 0, 0, 0)";
+    other.query_drop(insert).await.unwrap();
+    let prompt = StoreRequest {
+        prompt_until: Some(Instant::now() + A_WHILE),
+        ..late("1")
+    };
+    let storing = store(&buffer, prompt);
+    tokio::time::sleep(A_WHILE * 2).await;
+    assert!(!storing.is_finished());
+    let at = at(NOW).as_microsecond();
+    let reject = format!("INSERT INTO mill.rejections VALUES ('o', '1', 0, {at})");
+    server.sql(&reject);
+    other.query_drop("ROLLBACK").await.unwrap();
+    let stored = storing.await.unwrap();
+    assert!(matches!(stored, Err(BufferError::Stale)), "{stored:?}");
+    assert_eq!(place.number("SELECT COUNT(*) FROM jobs"), 0);
 }
 
 /// What another session is about to forget may be the rejection of these jobs.

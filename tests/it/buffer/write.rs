@@ -62,6 +62,7 @@ pub fn request(owner_name: &str, jobs: Vec<NewJob>) -> StoreRequest {
         jobs,
         refusals: Vec::new(),
         sent_at: Timestamp::MAX,
+        prompt_until: None,
         now: at(NOW),
     }
 }

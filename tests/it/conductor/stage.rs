@@ -191,6 +191,7 @@ impl Stage {
             }],
             refusals: Vec::new(),
             sent_at: now,
+            prompt_until: None,
             now,
         };
         let stored = self.store.store(request).await.unwrap();
