@@ -314,7 +314,8 @@ fn name_missing_file(report: Report, sources: &Sources) -> Report {
     report
 }
 
-/// The files in `conf.d` beside the file, by name.
+/// The files in `conf.d` beside the file, by name. Names that begin with a dot are an editor's or
+/// another system's.
 fn fragments(file: &Path) -> Result<Vec<PathBuf>, Report> {
     let folder = file.parent().unwrap_or(Path::new(".")).join("conf.d");
     if !folder.is_dir() {
@@ -326,12 +327,11 @@ fn fragments(file: &Path) -> Result<Vec<PathBuf>, Report> {
     };
     let mut files = Vec::new();
     for entry in std::fs::read_dir(&folder).map_err(unreadable)? {
-        let path = entry.map_err(unreadable)?.path();
-        if path
-            .extension()
-            .is_some_and(|extension| extension == "toml")
-        {
-            files.push(path);
+        let entry = entry.map_err(unreadable)?;
+        let name = entry.file_name();
+        let name = name.as_encoded_bytes();
+        if name.ends_with(b".toml") && !name.starts_with(b".") {
+            files.push(entry.path());
         }
     }
     files.sort();

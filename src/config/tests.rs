@@ -71,6 +71,24 @@ fn later_layers_win_and_are_named() {
     assert_eq!(source("bridge.strict"), "default");
 }
 
+/// An editor's lock is a link to what is no file; other systems' files are no text.
+#[test]
+fn names_that_begin_with_a_dot_are_no_layers() {
+    let folder = folder_with(&[
+        ("gristmill.toml", LEAST),
+        ("conf.d/10-site.toml", "[bridge]\njobs_wanted = 2\n"),
+        ("conf.d/._10-site.toml", "\0\u{5}\u{16}\u{7}"),
+        ("conf.d/.toml", "not a layer"),
+    ]);
+    let link = folder.path().join("conf.d/.#10-site.toml");
+    std::os::unix::fs::symlink("operator@host.4711:1", link).unwrap();
+    let loaded = load(&Sources {
+        file: FileChoice::Named(folder.path().join("gristmill.toml")),
+        ..Sources::default()
+    });
+    assert_eq!(loaded.unwrap().config.bridge.jobs_wanted, 2);
+}
+
 #[test]
 fn a_named_file_must_be_there() {
     let missing = FileChoice::Named("/nonexistent/gristmill.toml".into());

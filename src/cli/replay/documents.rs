@@ -64,10 +64,8 @@ fn add(path: &Path, documents: &mut Vec<Document>) -> Result<(), Report> {
     let entries = entries.map_err(|error| unreadable(path, error))?;
     let mut inside: Vec<_> = entries.into_iter().map(|entry| entry.path()).collect();
     inside.sort();
-    for path in inside
-        .iter()
-        .filter(|path| path.is_dir() || is_document(path))
-    {
+    inside.retain(|path| !is_hidden(path) && (path.is_dir() || is_document(path)));
+    for path in &inside {
         add(path, documents)?;
     }
     Ok(())
@@ -75,6 +73,12 @@ fn add(path: &Path, documents: &mut Vec<Document>) -> Result<(), Report> {
 
 fn is_document(path: &Path) -> bool {
     path.extension().is_some_and(|ending| ending == "xml") && !is_reply(path)
+}
+
+/// An editor's lock, another system's file: nothing that a folder is replayed for.
+fn is_hidden(path: &Path) -> bool {
+    let name = path.file_name().unwrap_or_default();
+    name.as_encoded_bytes().starts_with(b".")
 }
 
 fn is_reply(path: &Path) -> bool {
@@ -103,4 +107,23 @@ fn unreadable(path: &Path, error: std::io::Error) -> Report {
         format!("{}: cannot be read", path.display()),
     )
     .because(error)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_that_begin_with_a_dot_are_passed_over() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        fs::create_dir(path(".git")).unwrap();
+        for name in ["1.xml", "._1.xml", ".git/2.xml"] {
+            fs::write(path(name), "<a/>").unwrap();
+        }
+        std::os::unix::fs::symlink("operator@host.4711:1", path(".#1.xml")).unwrap();
+        let documents = collect(&[folder.path().to_owned()]).unwrap();
+        let names: Vec<_> = documents.iter().map(|one| Path::new(&one.name)).collect();
+        assert_eq!(names, [path("1.xml")]);
+    }
 }
