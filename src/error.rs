@@ -85,13 +85,21 @@ impl Report {
     /// Adds an error and what lies under it.
     #[must_use]
     pub fn because(mut self, error: impl std::error::Error) -> Self {
-        self.causes.push(error.to_string());
+        self.add_cause(error.to_string());
         let mut source = error.source();
         while let Some(error) = source {
-            self.causes.push(error.to_string());
+            self.add_cause(error.to_string());
             source = error.source();
         }
         self
+    }
+
+    /// Many an error ends with the words of the one that lies under it.
+    fn add_cause(&mut self, cause: String) {
+        let said = self.causes.last().unwrap_or(&self.what);
+        if !said.ends_with(&cause) {
+            self.causes.push(cause);
+        }
     }
 
     /// Adds what to do next.
@@ -164,5 +172,23 @@ impl FromStr for Code {
         let number: u16 = number.parse().map_err(|_| NoSuchCode)?;
         let mut all = Self::ALL.iter().copied();
         all.find(|code| *code as u16 == number).ok_or(NoSuchCode)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug, thiserror::Error)]
+    #[error("the file is not there: {0}")]
+    struct Missing(#[source] std::io::Error);
+
+    #[test]
+    fn no_cause_is_said_twice() {
+        let missing = || Missing(std::io::Error::other("no such file"));
+        let report = Report::new(Code::Internal, "nothing works").because(missing());
+        assert_eq!(report.causes, ["the file is not there: no such file"]);
+        let report = Report::new(Code::Internal, missing().to_string()).because(missing());
+        assert!(report.causes.is_empty(), "{report}");
     }
 }

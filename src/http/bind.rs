@@ -30,7 +30,7 @@ const SOCKET_MODE: u32 = 0o660;
 
 /// The place is taken, or may not be used.
 #[derive(Debug, thiserror::Error)]
-#[error("{0}")]
+#[error(transparent)]
 pub struct BindError(#[from] pub Error);
 
 impl BindError {

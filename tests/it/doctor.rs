@@ -12,8 +12,9 @@ use crate::rig::folder;
 use crate::rig::gristmill::{ACCOUNTS, EXECUTOR_JID, Gristmill, SUPERVISOR, secret};
 use crate::rig::mariadb::MariaDb;
 use crate::rig::pki::{Authority, Identity};
-use crate::rig::process::PATIENCE;
+use crate::rig::process::{PATIENCE, command};
 use crate::rig::prosody::{Prosody, Setup};
+use crate::rig::site::site;
 use crate::rig::slixmpp::Supervisor;
 
 /// What is said of one thing.
@@ -299,4 +300,32 @@ fn what_holds_runs_is_told_as_the_runner_found_it() {
     }
     assert!(daemon.log().contains("runs have no cgroups"));
     daemon.stop();
+}
+
+/// The code of the last line is that of a finding; the count of findings has none.
+#[test]
+fn a_count_of_errors_has_no_code_of_its_own() {
+    let site = site();
+    let config = site.path().join("gristmill.toml");
+    for flag in ["log.level=info", "xmpp.security=unheard-of"] {
+        let mut doctor = command(env!("CARGO_BIN_EXE_gristmill"));
+        doctor.args(["doctor", "--set", flag, "--config"]);
+        let said = doctor.arg(&config).output().unwrap();
+        let said = String::from_utf8(said.stderr).unwrap();
+        let reports: Vec<_> = said
+            .lines()
+            .filter(|line| line.contains("error["))
+            .collect();
+        let [report] = reports[..] else {
+            panic!("not one error: {said}");
+        };
+        assert!(!report.contains("error(s)"), "{said}");
+        let code: Code = report["error[".len()..]
+            .split_once(']')
+            .unwrap()
+            .0
+            .parse()
+            .unwrap();
+        assert!(report.ends_with(code.title()), "{said}");
+    }
 }

@@ -35,7 +35,8 @@ pub(super) async fn run(arguments: Doctor, output: &mut Output) -> Result<(), Re
                 arguments.json,
                 output,
             )?;
-            return Err(Report::new(report.code, "nothing else can be looked at"));
+            output.note("nothing else can be looked at");
+            return Err(named("configuration", report.code));
         }
     };
     let mut findings = vec![Finding::ok("configuration", "is sound")];
@@ -108,15 +109,19 @@ fn conclude(findings: &[Finding], output: &Output) -> Result<(), Report> {
     let warnings = count(findings, |verdict| verdict == Verdict::Warning);
     let errors = count(findings, |verdict| matches!(verdict, Verdict::Error(_)));
     let worst = findings.iter().filter_map(|finding| match finding.verdict {
-        Verdict::Error(code) => Some(code),
+        Verdict::Error(code) => Some((finding.subject, code)),
         Verdict::Ok | Verdict::Warning => None,
     });
-    let said = format!("{errors} error(s), {warnings} warning(s)");
-    if let Some(worst) = worst.max_by_key(|code| code.kind().code()) {
-        return Err(Report::new(worst, said));
+    output.note(format_args!("{errors} error(s), {warnings} warning(s)"));
+    match worst.max_by_key(|(_, code)| code.kind().code()) {
+        Some((subject, code)) => Err(named(subject, code)),
+        None => Ok(()),
     }
-    output.note(said);
-    Ok(())
+}
+
+/// The finding that decides the exit code; all of it is said already.
+fn named(subject: &str, code: Code) -> Report {
+    Report::new(code, format!("{subject}: {}", code.title()))
 }
 
 fn count(findings: &[Finding], wanted: impl Fn(Verdict) -> bool) -> usize {

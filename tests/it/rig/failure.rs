@@ -14,6 +14,7 @@ pub fn fails(output: &Output, code: Code) -> String {
         "{said}"
     );
     assert_says(&said, code);
+    assert_no_cause_twice(&said);
     String::from_utf8_lossy(&output.stdout).into_owned() + &said
 }
 
@@ -22,4 +23,13 @@ pub fn fails(output: &Output, code: Code) -> String {
 pub fn assert_says(said: &str, code: Code) {
     let report = format!("error[{code}]: ");
     assert!(said.contains(&report), "not {code:?} but {said}");
+}
+
+/// Asserts that no cause repeats the end of the line that it stands below.
+#[track_caller]
+fn assert_no_cause_twice(said: &str) {
+    for (above, line) in said.lines().zip(said.lines().skip(1)) {
+        let cause = line.strip_prefix("  why: ");
+        assert!(cause.is_none_or(|cause| !above.ends_with(cause)), "{said}");
+    }
 }
