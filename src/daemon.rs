@@ -76,7 +76,7 @@ pub async fn run(config: &Config, migrate: bool, surroundings: Surroundings) -> 
         dropped_log_lines,
     } = surroundings;
     let settings = door_settings(config)?;
-    let health = HealthDoor::open(&config.http.listen).await?;
+    let health = HealthDoor::open(&config.http).await?;
     let url = &config.buffer.url;
     // The store closes last, and captures end after the door has said its last word.
     let (store_stop, heard_all) = (CancellationToken::new(), CancellationToken::new());

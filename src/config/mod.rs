@@ -153,6 +153,9 @@ pub struct Http {
     /// Where it listens.
     #[serde(deserialize_with = "units::parsed")]
     pub listen: Listen,
+    /// Whether `listen` is the compiled-in default, which another daemon may have taken.
+    #[serde(skip)]
+    pub listen_is_default: bool,
 }
 
 /// `[capture]`
@@ -274,7 +277,8 @@ pub fn load(sources: &Sources) -> Result<Loaded, Report> {
     for (key, value) in &sources.flags {
         layers.add_value(key, value, Source::Flag)?;
     }
-    let config = read_tree(&layers).map_err(|report| name_missing_file(report, sources))?;
+    let mut config = read_tree(&layers).map_err(|report| name_missing_file(report, sources))?;
+    config.http.listen_is_default = layers.sources.get("http.listen") == Some(&Source::Default);
     check::cross_check(&config).map_err(|fault| locate(&layers.sources, fault))?;
     Ok(Loaded {
         config,

@@ -89,6 +89,18 @@ fn names_that_begin_with_a_dot_are_no_layers() {
     assert_eq!(loaded.unwrap().config.bridge.jobs_wanted, 2);
 }
 
+/// Also where it is the same address.
+#[test]
+fn an_address_that_is_configured_is_no_default() {
+    let is_default = |text: &str| {
+        let config = load_file(text).unwrap().config;
+        config.http.listen_is_default
+    };
+    assert!(is_default(LEAST));
+    let configured = format!("{LEAST}[http]\nlisten = \"127.0.0.1:8470\"\n");
+    assert!(!is_default(&configured));
+}
+
 #[test]
 fn a_named_file_must_be_there() {
     let missing = FileChoice::Named("/nonexistent/gristmill.toml".into());

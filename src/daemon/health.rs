@@ -7,6 +7,7 @@ use tokio::runtime::{Builder, Runtime};
 use tokio_util::sync::CancellationToken;
 
 use super::reports::listen_report;
+use crate::config::Http;
 use crate::error::{Code, Report};
 use crate::http::{self, House, Listen, Listener};
 
@@ -28,8 +29,9 @@ impl Drop for Thread {
 }
 
 impl HealthDoor {
-    /// `None`: nobody is to ask.
-    pub(super) async fn open(listen: &Listen) -> Result<Option<Self>, Report> {
+    /// `None`: it is off, or another process has the compiled-in default address.
+    pub(super) async fn open(http: &Http) -> Result<Option<Self>, Report> {
+        let listen = &http.listen;
         if *listen == Listen::Off {
             return Ok(None);
         }
@@ -52,7 +54,14 @@ impl HealthDoor {
         let bound = bound.await.map_err(|error| {
             Report::new(Code::Internal, "who listens for health broke down").because(error)
         })?;
-        let listener = bound.map_err(|error| listen_report(listen, &error))?;
+        let listener = match bound {
+            Err(error) if http.listen_is_default && error.is_taken() => {
+                let report = listen_report(listen, &error);
+                tracing::warn!(%report, "health and metrics are not served");
+                None
+            }
+            bound => bound.map_err(|error| listen_report(listen, &error))?,
+        };
         Ok(listener.map(|listener| Self { listener, thread }))
     }
 
@@ -66,5 +75,24 @@ impl HealthDoor {
                 tracing::error!(%error, "nobody is told of the daemon's health any more");
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn only_a_configured_place_that_is_taken_is_an_error() {
+        let other = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let mut http = Http {
+            listen: Listen::Tcp(other.local_addr().unwrap()),
+            listen_is_default: false,
+        };
+        let refused = HealthDoor::open(&http).await.err().unwrap();
+        assert_eq!(refused.code, Code::ListenTaken);
+        assert_eq!(refused.causes.len(), 1, "{refused}");
+        http.listen_is_default = true;
+        assert!(HealthDoor::open(&http).await.unwrap().is_none());
     }
 }

@@ -3,6 +3,7 @@
 //! cannot have. What `config check` passes, `serve` begins with.
 
 use std::fs;
+use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Output;
@@ -15,7 +16,7 @@ use rand::seq::IndexedRandom;
 use rand::{RngExt, SeedableRng};
 use rstest::rstest;
 
-use crate::rig::failure::fails;
+use crate::rig::failure::{assert_says, fails};
 use crate::rig::process::{PATIENCE, Process, command, command_as};
 use crate::rig::site::site;
 
@@ -240,6 +241,30 @@ fn serves(site: &Path, flags: &[String]) -> (bool, String) {
         }
         assert!(Instant::now() < deadline, "{flags:?}: {}", said());
     }
+}
+
+/// As where two daemons of one machine have a configuration with nothing about it.
+#[test]
+fn a_daemon_starts_where_the_default_address_is_taken() {
+    let (site, taken) = (site(), default_address());
+    let file = site.path().join("gristmill.toml");
+    let text = fs::read_to_string(&file).unwrap();
+    let socket = format!("listen = \"unix:{}/http.sock\"\n", site.path().display());
+    fs::write(&file, text.replace(&socket, "")).unwrap();
+    let (serves, said) = serves(site.path(), &[]);
+    assert!(serves, "{said}");
+    assert_says(&said, Code::ListenTaken);
+    let configured = ["http.listen=127.0.0.1:8470".to_owned()];
+    fails(
+        &gristmill(&["serve"], &file, &configured),
+        Code::ListenTaken,
+    );
+    drop(taken);
+}
+
+/// Takes it, where no other process has it.
+fn default_address() -> Option<TcpListener> {
+    TcpListener::bind("127.0.0.1:8470").ok()
 }
 
 #[test]
