@@ -73,6 +73,11 @@ impl Listener {
         let room = Arc::new(Semaphore::new(MAX_CONNECTIONS));
         Ok(Some(Self { place, room }))
     }
+
+    /// Whether any program of this machine can reach it, a web browser among them.
+    pub(super) fn is_tcp(&self) -> bool {
+        matches!(self.place, Place::Tcp(_))
+    }
 }
 
 /// Removes a socket that nobody listens at any more.

@@ -4,6 +4,7 @@ mod bind;
 mod census;
 mod exposition;
 mod health;
+mod host;
 mod house;
 mod listen;
 mod metrics;
@@ -14,7 +15,7 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::http::header::{CONNECTION, HeaderValue};
-use axum::middleware::map_response;
+use axum::middleware::{from_fn, map_response};
 use axum::response::Response;
 use axum::routing::get;
 use tokio::time::timeout;
@@ -30,7 +31,11 @@ const GOODBYE: Duration = Duration::from_secs(1);
 /// Answers until `shutdown`.
 pub async fn run(listener: Listener, house: Arc<House>, shutdown: CancellationToken) {
     let closing = shutdown.clone();
-    let serve = axum::serve(listener, routes(house))
+    let mut routes = routes(house);
+    if listener.is_tcp() {
+        routes = routes.layer(from_fn(host::only_of_this_machine));
+    }
+    let serve = axum::serve(listener, routes)
         .with_graceful_shutdown(async move { closing.cancelled().await });
     let served = tokio::spawn(async move { serve.await });
     shutdown.cancelled().await;

@@ -1,6 +1,7 @@
 //! A client of the daemon's health and metrics.
 
 use std::io::{Read, Write};
+use std::net::{Ipv4Addr, TcpStream};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::Duration;
@@ -29,13 +30,19 @@ impl Answer {
 /// Asks once; `None`: nobody is there.
 pub fn get(socket: &Path, path: &str) -> Option<Answer> {
     let stream = UnixStream::connect(socket).ok()?;
-    ask(stream, path)
+    stream.set_read_timeout(Some(LIMIT)).ok()?;
+    exchange(stream, path, "localhost")
 }
 
-/// Asks on a connection.
-pub fn ask(mut stream: UnixStream, path: &str) -> Option<Answer> {
+/// Asks once over TCP, under this name.
+pub fn get_as(port: u16, path: &str, host: &str) -> Option<Answer> {
+    let stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).ok()?;
     stream.set_read_timeout(Some(LIMIT)).ok()?;
-    let request = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n");
+    exchange(stream, path, host)
+}
+
+fn exchange(mut stream: impl Read + Write, path: &str, host: &str) -> Option<Answer> {
+    let request = format!("GET {path} HTTP/1.1\r\nHost: {host}\r\n\r\n");
     stream.write_all(request.as_bytes()).ok()?;
     let mut text = String::new();
     stream.read_to_string(&mut text).ok()?;

@@ -6,8 +6,9 @@ use std::os::unix::net::UnixListener;
 
 use super::eventually;
 use crate::rig::gristmill::{ACCOUNTS, Gristmill};
-use crate::rig::http::{Answer, get};
+use crate::rig::http::{Answer, get, get_as};
 use crate::rig::mariadb::MariaDb;
+use crate::rig::ports::Port;
 use crate::rig::prosody::Prosody;
 
 fn wait_for(daemon: &Gristmill, path: &str, what: &str, right: impl Fn(&Answer) -> bool) {
@@ -40,6 +41,25 @@ fn every_loop_tells_of_its_last_turn() {
     let mode = fs::metadata(daemon.http_socket()).unwrap().permissions();
     assert_eq!(mode.mode() & 0o777, 0o660);
     assert_eq!(get(&daemon.http_socket(), "/other").unwrap().status, 404);
+}
+
+/// A web page whose name leads to a loopback address has a browser of this machine ask under it.
+#[test]
+fn on_tcp_only_names_of_this_machine_are_answered() {
+    let (server, port) = (Prosody::start_fast(ACCOUNTS), Port::free());
+    let listen = format!("http.listen=127.0.0.1:{}", port.number);
+    let daemon = Gristmill::on_sqlite(&server, &[&listen]);
+    let ask = |host: &str, path: &str| get_as(port.number, path, host);
+    let there = eventually("an answer", || ask("localhost", "/healthz"));
+    assert_eq!(there.status, 200, "{there:?}");
+    let named = format!("127.0.0.1:{}", port.number);
+    assert_eq!(ask(&named, "/metrics").unwrap().status, 200);
+    for path in ["/metrics", "/healthz", "/readyz"] {
+        let refused = ask("rebound.example", path).unwrap();
+        assert_eq!(refused.status, 421, "{refused:?}");
+        assert!(!refused.body.contains("gristmill"), "{refused:?}");
+    }
+    drop(daemon);
 }
 
 #[test]
