@@ -1,4 +1,4 @@
-.PHONY: demo test lint bench deb fuzz soak install-test-deps
+.PHONY: demo test test-debian13 lint bench deb fuzz soak install-test-deps
 
 # The main job, with nothing installed but Rust and a C compiler.
 demo:
@@ -7,6 +7,12 @@ demo:
 # Every test; the last line counts them.
 test: install-test-deps
 	@.ci/test
+
+# The tests that have to do with servers or with the package, with Debian 13's servers and systemd.
+test-debian13: install-test-deps
+	@.ci/debian-tree .tools/debian13/bare trixie
+	@.ci/debian-tree .tools/debian13/servers trixie prosody ejabberd mariadb-server
+	@DEBIAN_TREES=$(CURDIR)/.tools/debian13 .ci/test rig_ e2e_ xmpp:: buffer:: drills:: package:: cgroup::
 
 lint: install-test-deps
 	cargo fmt --check

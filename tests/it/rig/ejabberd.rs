@@ -10,7 +10,7 @@ use tempfile::TempDir;
 
 use super::pki::{Authority, Identity};
 use super::ports::Port;
-use super::process::{Process, command, program};
+use super::process::{Process, dying_with_us, server};
 use super::{Account, DOMAIN, Limits, XmppServer, folder};
 
 const PACKAGE: &str = "ejabberd";
@@ -153,8 +153,7 @@ impl Ejabberd {
     /// Starts it on the same data and ports, after [`stop`](Self::stop) or [`kill`](Self::kill).
     pub fn start_again(&mut self) {
         assert!(self.process.is_none(), "the server is already running");
-        program("ejabberdctl", PACKAGE);
-        let mut command = command(program("erl", "erlang-base"));
+        let mut command = dying_with_us(&server("erl", PACKAGE));
         let output = self.path("output");
         let _ = fs::remove_file(&output);
         command

@@ -8,7 +8,7 @@ use tempfile::TempDir;
 
 use super::folder;
 use super::ports::Port;
-use super::process::{Process, command, is_root, program};
+use super::process::{Process, dying_with_us, is_root, server};
 
 const PACKAGE: &str = "mariadb-server";
 
@@ -68,7 +68,7 @@ impl MariaDb {
 
     fn command(&self) -> Command {
         let folder = self.folder.path().display();
-        let mut command = command(program("mariadbd", PACKAGE));
+        let mut command = dying_with_us(&server("mariadbd", PACKAGE));
         command.args([
             "--no-defaults".to_owned(),
             format!("--datadir={folder}/data"),
@@ -129,8 +129,14 @@ impl MariaDb {
 
     fn try_sql(&self, statements: &str) -> Result<String, String> {
         let socket = format!("--socket={}", self.socket().display());
-        let output = Command::new(program("mariadb", PACKAGE))
-            .args(["--no-defaults", &socket, "--user=root", "--batch"])
+        let output = server("mariadb", PACKAGE)
+            .args([
+                "--no-defaults",
+                &socket,
+                "--skip-ssl",
+                "--user=root",
+                "--batch",
+            ])
             .args(["--skip-column-names", "--execute", statements])
             .output()
             .map_err(|error| error.to_string())?;
@@ -169,7 +175,7 @@ impl MariaDb {
 /// Makes an empty data folder.
 fn install(folder: &TempDir) {
     fs::create_dir(folder.path().join("tmp")).expect("a folder for temporary tables");
-    let mut install = Command::new(program("mariadb-install-db", PACKAGE));
+    let mut install = server("mariadb-install-db", PACKAGE);
     install
         .args(["--no-defaults", "--skip-test-db"])
         .arg("--auth-root-authentication-method=normal")

@@ -17,18 +17,54 @@ const POLL: Duration = Duration::from_millis(20);
 /// How long a server may take to come up or to stop, on a machine that is busy with other tests.
 pub const PATIENCE: Duration = Duration::from_mins(1);
 
+/// Where Debian keeps programs, below its root.
+const SYSTEM: [&str; 4] = ["usr/sbin", "usr/bin", "sbin", "bin"];
+
+/// Becomes a program of another Debian that sees the temporary folder of the tests.
+const ENTER: &str = r#"tree=$1 temporary=$2
+shift 2
+mkdir -p "$tree$temporary"
+mount --rbind "$temporary" "$tree$temporary"
+mount --rbind /proc "$tree/proc"
+mount --rbind /dev "$tree/dev"
+exec chroot "$tree" "$@""#;
+
 /// Finds a program, or says which Debian package has it.
 pub fn program(name: &str, package: &str) -> PathBuf {
     let path = std::env::var_os("PATH").unwrap_or_default();
-    let system = ["/usr/sbin", "/usr/bin", "/sbin", "/bin"].map(PathBuf::from);
-    let mut folders = std::env::split_paths(&path).chain(system);
-    folders
-        .find_map(|folder| Some(folder.join(name)).filter(|program| program.is_file()))
-        .unwrap_or_else(|| {
-            panic!(
-                "{name} is missing: install the Debian package {package} (make install-test-deps)"
-            )
-        })
+    let system = SYSTEM.map(|folder| Path::new("/").join(folder));
+    let found = find(name, std::env::split_paths(&path).chain(system));
+    found.unwrap_or_else(|| {
+        panic!("{name} is missing: install the Debian package {package} (make install-test-deps)")
+    })
+}
+
+fn find(name: &str, mut folders: impl Iterator<Item = PathBuf>) -> Option<PathBuf> {
+    folders.find_map(|folder| Some(folder.join(name)).filter(|program| program.is_file()))
+}
+
+/// A tree of the Debian that is under test in place of this machine's: the folder that
+/// `DEBIAN_TREES` names has `bare` and `servers`.
+pub fn other_debian(tree: &str) -> Option<PathBuf> {
+    let trees = std::env::var_os("DEBIAN_TREES")?;
+    Some(Path::new(&trees).join(tree))
+}
+
+/// A command that runs a server's program: this machine's, or that of the Debian under test. The
+/// process is the server itself, on the host's network.
+pub fn server(name: &str, package: &str) -> Command {
+    let Some(tree) = other_debian("servers") else {
+        return Command::new(program(name, package));
+    };
+    let inside = SYSTEM.map(|folder| tree.join(folder)).into_iter();
+    let found = find(name, inside)
+        .unwrap_or_else(|| panic!("{name} is missing in {}: {package}", tree.display()));
+    let mut command = Command::new(program("unshare", "util-linux"));
+    command.args(["--mount", "/bin/sh", "-ec", ENTER, "sh"]);
+    command.arg(&tree).arg(std::env::temp_dir());
+    let program = found.strip_prefix(&tree).expect("a program in the tree");
+    command.arg(Path::new("/").join(program));
+    command
 }
 
 /// Whether we are root, as whom some servers run only when told so.
@@ -38,8 +74,14 @@ pub fn is_root() -> bool {
 
 /// A command for [`Process::start`]: the program is killed when we die.
 pub fn command(program: impl AsRef<OsStr>) -> Command {
+    dying_with_us(&Command::new(program))
+}
+
+/// The same for a command that was put together.
+pub fn dying_with_us(inner: &Command) -> Command {
     let mut command = Command::new(self::program("setpriv", "util-linux"));
-    command.args(["--pdeathsig", "KILL", "--"]).arg(program);
+    command.args(["--pdeathsig", "KILL", "--"]);
+    command.arg(inner.get_program()).args(inner.get_args());
     command
 }
 

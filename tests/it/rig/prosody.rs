@@ -10,7 +10,7 @@ use tempfile::TempDir;
 
 use super::pki::{Authority, Identity};
 use super::ports::Port;
-use super::process::{Process, command, program};
+use super::process::{Process, dying_with_us, server};
 use super::{Account, DOMAIN, Limits, XmppServer, folder};
 
 const PACKAGE: &str = "prosody";
@@ -96,7 +96,7 @@ impl Prosody {
     /// Starts it on the same data and ports, after [`stop`](Self::stop) or [`kill`](Self::kill).
     pub fn start_again(&mut self) {
         assert!(self.process.is_none(), "the server is already running");
-        let mut command = command(program("prosody", PACKAGE));
+        let mut command = dying_with_us(&server("prosody", PACKAGE));
         command.arg("-F").arg("--config").arg(self.config_file());
         let mut process = Process::start("prosody", command, &self.path("log"));
         process.wait_until("listening", || {

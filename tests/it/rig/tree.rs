@@ -6,8 +6,9 @@ use std::process::{Command, Output};
 use tempfile::TempDir;
 
 use super::folder;
-use super::process::{command, program};
+use super::process::{command, other_debian, program};
 
+/// This machine's release.
 const MADE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/.tools/debian");
 
 /// A copy of it; gone when dropped.
@@ -18,16 +19,16 @@ pub struct Tree {
 impl Tree {
     /// One in which nothing was installed.
     pub fn new() -> Self {
-        let made = Path::new(MADE);
-        let complete = made.join("complete");
+        let made = other_debian("bare").unwrap_or_else(|| MADE.into());
         assert!(
-            complete.exists(),
-            "{MADE} is missing: make install-test-deps"
+            made.join("complete").exists(),
+            "{} is missing: make install-test-deps",
+            made.display()
         );
         let folder = folder::new();
         let copied = Command::new("cp")
             .args(["--archive", "--reflink=auto"])
-            .args([made, &folder.path().join("root")])
+            .args([&made, &folder.path().join("root")])
             .status();
         assert!(copied.expect("cp").success(), "the tree cannot be copied");
         Self { folder }
