@@ -14,6 +14,7 @@ mod reload;
 mod reports;
 mod runner;
 mod signals;
+mod store;
 mod truth;
 
 use std::sync::Arc;
@@ -50,6 +51,7 @@ pub use reload::Reload;
 pub use reports::store_report;
 pub use runner::{serve_runner, try_runner};
 pub use signals::until_signalled;
+pub use store::{checked_store_options, store_options};
 pub use truth::RunnerTruth;
 
 /// What surrounds the daemon.
@@ -238,17 +240,6 @@ async fn try_store(config: &Config) -> Result<(), Report> {
         .map_err(|error| Report::new(Code::StoreMute, format!("{url}: no answer")).because(error))
 }
 
-/// How the store is opened.
-pub fn store_options(buffer: &config::Buffer) -> Result<Options, Report> {
-    Ok(Options {
-        password: buffer.password()?,
-        ca_file: buffer.ca_file.clone(),
-        pool: buffer.pool,
-        timeout: buffer.timeout,
-        migrate: true,
-    })
-}
-
 fn build_bridge(
     config: &Config,
     gate: &Arc<Gate>,
@@ -331,8 +322,11 @@ fn open_in_background(
 ) -> Result<Arc<Gate>, Report> {
     let options = Options {
         migrate,
-        ..store_options(&config.buffer)?
+        ..checked_store_options(config)?
     };
+    if options.generation_file.is_none() {
+        tracing::info!("an older copy of the store will not be noticed: no buffer.generation_file");
+    }
     let url = config.buffer.url.clone();
     let (assignment, listening) = (assignment(config)?, listening_owners(config));
     let open = move || {

@@ -349,7 +349,10 @@ pub(super) fn too_old(age: Duration, limit: Duration) -> Fault {
 /// Why a call that changes something could not be seen through.
 pub(super) fn store_fault(error: &BufferError) -> Fault {
     match error {
-        BufferError::Unreachable(_) | BufferError::Full(_) | BufferError::Conflict(_) => {
+        BufferError::Unreachable(_)
+        | BufferError::Full(_)
+        | BufferError::Conflict(_)
+        | BufferError::Restored => {
             let text = "the task buffer cannot be reached or is full; nothing is known to be \
                         done, send the request again later";
             Fault::new(FaultCode::DatabaseUnavailable, text)

@@ -32,6 +32,7 @@ use crate::windmill::{
 use telling::Telling;
 
 pub use answers::incident;
+pub use rejecting::rejections_are_kept;
 pub use room::ReplyRoom;
 pub use telling::{NEWS_LOT, News};
 pub use truth::{Finding, Truth};

@@ -42,6 +42,12 @@ pub(super) fn earliest(origin: &Origin, now: Timestamp) -> (Timestamp, Option<In
     }
 }
 
+/// How long a rejection is remembered, where an executeJobs may have this age.
+#[must_use]
+pub fn rejections_are_kept(max_age: Duration) -> Duration {
+    max_age * KEPT_AGES
+}
+
 impl Bridge {
     /// Until when a reply to a request of this origin may be sent; after that, what is sent instead
     /// of it. `None`: for ever. A `rejected` is remembered for the time that its answer may be on
@@ -93,7 +99,7 @@ impl Bridge {
             .checked_add(self.settings().timeout + ON_THE_WAY + CLOCK_SKEW)
             .unwrap_or(Timestamp::MAX);
         let forget_before = now
-            .checked_sub(self.settings().max_age * KEPT_AGES)
+            .checked_sub(rejections_are_kept(self.settings().max_age))
             .unwrap_or(Timestamp::MIN);
         let remembered = self
             .buffer

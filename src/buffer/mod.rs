@@ -8,6 +8,7 @@ mod changes;
 mod claiming;
 mod claims;
 mod gate;
+mod generation;
 mod health;
 mod migrate;
 mod mysql;
@@ -38,12 +39,13 @@ pub use claims::{
     MAX_EVENTS, Orders, ProgressReport, Renewed,
 };
 pub use gate::Gate;
+pub use generation::Restored;
 pub use migrate::Step;
 pub use mysql::MysqlBuffer;
 pub use notices::{AnsweredWord, Notice, Notices, TakeNotices};
 pub use open::{
-    OpenError, Options, migrate, open, open_for_operating, open_for_reading, plan, steps,
-    store_time, store_version,
+    OpenError, Options, accept_restored, migrate, open, open_for_operating, open_for_reading, plan,
+    restored, steps, store_time, store_version,
 };
 pub use operations::{Drain, Note, OldKeys, Operation, Operations, Purge};
 pub use owners::{Owed, Owners, Peer};
@@ -92,7 +94,8 @@ pub trait TaskBuffer: Send + Sync {
     ///
     /// One entry for each, in order: whether there is still no record of it, nor one about to be
     /// stored. Where it is `false` and the name was looked up, somebody was quicker since the
-    /// look-up: `rejected` would be wrong.
+    /// look-up: `rejected` would be wrong. [`BufferError::Restored`] where an older copy of the store
+    /// was accepted after `forget_before`.
     async fn remember_rejected(
         &self,
         owner: &Owner,
@@ -285,6 +288,9 @@ pub enum BufferError {
     /// What was asked is older than what was answered since.
     #[error("a job of this request was, or may have been, rejected after the request was sent")]
     Stale,
+    /// It was restored from a copy not long ago: what is absent may have been there.
+    #[error("the store was restored from an older copy, and may lack what was answered since")]
+    Restored,
     /// There is no room left.
     #[error("the store is full: {0}")]
     Full(String),

@@ -7,7 +7,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use secrecy::SecretString;
 
-use super::{Operations, Step, Store, StoreUrl, mysql, sqlite};
+use super::{Operations, Restored, Step, Store, StoreUrl, mysql, sqlite};
 
 /// How a store is opened.
 #[derive(Clone, Debug)]
@@ -22,6 +22,9 @@ pub struct Options {
     pub timeout: Duration,
     /// Whether the schema is brought up to date; else an old one is an error.
     pub migrate: bool,
+    /// Where it is noted how far the store is, outside of it. `None`: nowhere; then an older copy of
+    /// the store is not noticed.
+    pub generation_file: Option<PathBuf>,
 }
 
 impl Default for Options {
@@ -32,6 +35,7 @@ impl Default for Options {
             pool: 16,
             timeout: Duration::from_secs(2),
             migrate: true,
+            generation_file: None,
         }
     }
 }
@@ -65,6 +69,23 @@ pub enum OpenError {
     /// The server does not let us in.
     #[error("the store refuses us: {0}")]
     Refused(String),
+    /// It is older than what was answered from it.
+    #[error(
+        "the store is a copy that was last written to at {copy_at}, and answers were given from it \
+         until {known_at}"
+    )]
+    Restored {
+        /// When the copy was last written to, about.
+        copy_at: Timestamp,
+        /// Until when the store was written to, as far as is known.
+        known_at: Timestamp,
+    },
+    /// It is another one than the one that was answered from.
+    #[error("the store is not the one that answers were given from until {known_at}")]
+    Replaced {
+        /// Until when the other one was written to, as far as is known.
+        known_at: Timestamp,
+    },
     /// It holds jobs of owners about which nobody may ask, or other supervisors than before.
     #[error("a supervisor would be answered `rejected` about jobs that it handed in, those of {0}")]
     Orphaned(String),
@@ -163,5 +184,22 @@ pub async fn migrate(url: &StoreUrl, options: &Options) -> Result<Vec<Step>, Ope
     match url {
         StoreUrl::Sqlite(path) => sqlite::migrate(path).await,
         StoreUrl::Mysql(url) => mysql::migrate(url, options).await,
+    }
+}
+
+/// Takes the store for the right one although it is an older copy. What was answered since the copy
+/// was made is unknown for as long as a rejection would be remembered.
+pub async fn accept_restored(url: &StoreUrl, options: &Options) -> Result<Restored, OpenError> {
+    match url {
+        StoreUrl::Sqlite(path) => sqlite::accept_restored(path, options).await,
+        StoreUrl::Mysql(url) => mysql::accept_restored(url, options).await,
+    }
+}
+
+/// The copy of the store that was accepted last; an error where it is a copy that was not accepted.
+pub async fn restored(url: &StoreUrl, options: &Options) -> Result<Option<Restored>, OpenError> {
+    match url {
+        StoreUrl::Sqlite(path) => sqlite::restored(path, options).await,
+        StoreUrl::Mysql(url) => mysql::restored(url, options).await,
     }
 }

@@ -88,7 +88,7 @@ impl Errors {
             BufferError::Conflict(_) => self.conflict.add_one(),
             BufferError::Full(_) => self.full.add_one(),
             BufferError::Corrupt(_) => self.corrupt.add_one(),
-            BufferError::Stale => {}
+            BufferError::Stale | BufferError::Restored => {}
         }
     }
 }

@@ -80,6 +80,7 @@ impl<Asked: ?Sized> Store<Asked> {
             BufferError::Unreachable(_) => Code::StoreMute,
             BufferError::Conflict(_)
             | BufferError::Stale
+            | BufferError::Restored
             | BufferError::Full(_)
             | BufferError::Corrupt(_) => Code::StoreTrouble,
         };

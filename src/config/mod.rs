@@ -144,6 +144,8 @@ pub struct Buffer {
     pub pool: usize,
     /// Whether jobs that their supervisor would not find are no reason to refuse to start.
     pub allow_orphans: bool,
+    /// Where it is noted how far the store is; `None`: in a folder that depends on the runner.
+    pub generation_file: Option<PathBuf>,
 }
 
 /// `[http]`

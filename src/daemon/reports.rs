@@ -29,6 +29,11 @@ pub fn store_report(url: &StoreUrl, error: &OpenError) -> Report {
             "give the [[supervisor]] its owner back until its jobs have ended and it was told, or set \
              buffer.allow_orphans = true",
         ),
+        OpenError::Restored { .. } | OpenError::Replaced { .. } => (
+            Code::StoreRestored,
+            "put the store back that was answered from; or run `gristmill migrate \
+             --accept-restored`, which loses what this one lacks (buffer.generation_file)",
+        ),
         OpenError::Invalid(_) => (Code::StoreInvalid, "check buffer.url"),
     };
     Report::new(code, format!("{url}: the store cannot be opened"))

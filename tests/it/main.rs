@@ -31,6 +31,7 @@ mod e2e_host;
 mod e2e_jobs;
 mod e2e_offline;
 mod e2e_operator;
+mod e2e_restored;
 mod e2e_runner;
 mod e2e_soak;
 mod e2e_store_away;

@@ -10,6 +10,7 @@ mod columns;
 mod connect;
 mod desk;
 mod doubt;
+mod generation;
 mod group;
 mod keys;
 mod kill;
@@ -28,6 +29,8 @@ mod statement;
 mod told;
 mod writer;
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
 use jiff::Timestamp;
 use mysql_async::Pool;
@@ -40,10 +43,12 @@ use super::{
 use crate::job::{Attempt, JobId, JobKey, Owner, Record, RecordId, State};
 use connect::{Server, open_error, settings};
 use desk::Desk;
+use generation::Growing;
 use session::{Session, Work};
 use writer::Writer;
 
 pub(super) use about::{time, version};
+pub(super) use generation::{accept_restored, restored};
 pub(super) use schema::{migrate, plan};
 
 /// The smallest `max_allowed_packet` that makes sense, in bytes.
@@ -68,6 +73,8 @@ struct Writing {
     teller: Mutex<Session>,
     /// For operators.
     operator: Mutex<Session>,
+    /// How far the database was.
+    generation: Arc<Growing>,
 }
 
 /// What `innodb_flush_log_at_trx_commit` must be, so that a commit is on the disk when it returns.
@@ -77,6 +84,9 @@ impl MysqlBuffer {
     /// Connects for reading and writing.
     pub async fn open(url: &MysqlUrl, options: &Options) -> Result<Self, OpenError> {
         let (server, packet) = reach(url, options, options.migrate).await?;
+        let mut conn = server.connect().await.map_err(|why| open_error(&why))?;
+        let generation = generation::begin(&mut conn, options.generation_file.as_deref()).await?;
+        connect::disconnect(conn, server.limit).await;
         Ok(Self {
             pool: server.pool(),
             writing: Some(Writing {
@@ -84,6 +94,7 @@ impl MysqlBuffer {
                 desk: Desk::start(&server, packet),
                 teller: Mutex::new(Session::new(server.clone(), packet)),
                 operator: Mutex::new(Session::new(server.clone(), packet)),
+                generation: Growing::new(generation),
             }),
             server,
         })
@@ -200,6 +211,7 @@ impl TaskBuffer for MysqlBuffer {
             jobs: jobs.to_vec(),
             at,
             forget_before,
+            generation: self.writing()?.generation.known(),
         };
         self.writer()?.remember(rejection).await
     }
@@ -256,8 +268,11 @@ impl TaskBuffer for MysqlBuffer {
 
     async fn ping(&self) -> Result<(), BufferError> {
         let mut conn = self.server.take(&self.pool).await?;
-        operator::ping(&mut conn)
-            .await
-            .map_err(|why| connect::error(&why))
+        match &self.writing {
+            Some(writing) => writing.generation.look(conn).await,
+            None => operator::ping(&mut conn)
+                .await
+                .map_err(|why| connect::error(&why)),
+        }
     }
 }

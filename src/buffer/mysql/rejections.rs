@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use mysql_async::prelude::Queryable;
 use mysql_async::{Conn, Result, Value};
 
+use super::generation;
 use super::statement::{Insert, read, select_in};
 use crate::buffer::StoreRequest;
 use crate::buffer::row::attempt_or_all;
@@ -20,6 +21,8 @@ pub(super) struct Rejection {
     pub jobs: Vec<(JobId, Option<Attempt>)>,
     pub at: Timestamp,
     pub forget_before: Timestamp,
+    /// How far the database was.
+    pub generation: i64,
 }
 
 /// Which rejections count.
@@ -72,8 +75,12 @@ pub(super) async fn is_stale(
 }
 
 impl Rejection {
-    /// Remembers the keys; for each, whether it still has no record.
-    pub async fn write(&self, conn: &mut Conn, budget: usize) -> Result<Vec<bool>> {
+    /// Remembers the keys; for each, whether it still has no record. `None`: the database is a copy
+    /// that was accepted not long ago, or one that nobody accepted.
+    pub async fn write(&self, conn: &mut Conn, budget: usize) -> Result<Option<Vec<bool>>> {
+        if generation::may_lack(conn, self.generation, self.forget_before).await? {
+            return Ok(None);
+        }
         self.forget(conn).await?;
         self.insert().run(conn, budget).await?;
         let keys: Vec<Value> = self
@@ -97,7 +104,7 @@ impl Rejection {
                 attempt_or_all(*attempt),
             ))
         };
-        Ok(self.jobs.iter().map(is_absent).collect())
+        Ok(Some(self.jobs.iter().map(is_absent).collect()))
     }
 
     /// Another daemon may need what this one needs no longer: what was forgotten is noted.

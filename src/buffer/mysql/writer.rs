@@ -72,8 +72,8 @@ impl Work for Batch {
 }
 
 impl Work for Rejection {
-    type Answer = Vec<bool>;
-    async fn write(&self, conn: &mut Conn, budget: usize) -> Result<Vec<bool>, Error> {
+    type Answer = Option<Vec<bool>>;
+    async fn write(&self, conn: &mut Conn, budget: usize) -> Result<Self::Answer, Error> {
         Self::write(self, conn, budget).await
     }
 }
@@ -107,8 +107,10 @@ impl Task {
                     }
                     Request::Remember(rejection, reply) => {
                         self.store(std::mem::take(&mut lot)).await;
+                        let absent = self.session.repeatable(&rejection).await;
+                        let absent = absent.and_then(|absent| absent.ok_or(BufferError::Restored));
                         // Who asked may have gone.
-                        let _ = reply.send(self.session.repeatable(&rejection).await);
+                        let _ = reply.send(absent);
                     }
                     Request::Kill(wish, reply) => {
                         self.store(std::mem::take(&mut lot)).await;

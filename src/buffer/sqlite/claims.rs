@@ -274,7 +274,7 @@ fn promise(connection: &Connection, holder: &Holder, leases: Leases) -> rusqlite
     connection.execute(statement, row).map(drop)
 }
 
-fn read_store_id(connection: &Connection) -> rusqlite::Result<Option<String>> {
+pub(super) fn read_store_id(connection: &Connection) -> rusqlite::Result<Option<String>> {
     let mut find = connection.prepare_cached("SELECT id FROM store_id")?;
     find.query_row([], |row| row.get(0)).optional()
 }

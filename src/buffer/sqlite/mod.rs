@@ -2,6 +2,7 @@
 
 mod changes;
 mod claims;
+mod generation;
 mod keys;
 mod kill;
 mod lookup;
@@ -29,6 +30,7 @@ use open::Opened;
 use readers::Readers;
 use writer::Writer;
 
+pub(super) use generation::{accept_restored, restored};
 pub(super) use open::{migrate, plan};
 
 /// The task buffer in one SQLite file.
@@ -41,11 +43,7 @@ pub struct SqliteBuffer {
 impl SqliteBuffer {
     /// Opens the file, or creates it; one process at a time can have it open so.
     pub async fn open(path: &Path, options: &Options) -> Result<Self, OpenError> {
-        Self::with_writer(
-            path,
-            open::for_writing(path, options.migrate).await?,
-            options,
-        )
+        Self::with_writer(path, open::for_writing(path, options).await?, options)
     }
 
     /// Opens a file that is there, beside whoever writes it.
@@ -220,7 +218,7 @@ mod tests {
     /// A store that has room for about 400 kB.
     async fn small_disk(folder: &Path) -> SqliteBuffer {
         let path = folder.join("buffer.db");
-        let file = open::for_writing(&path, true).await.unwrap();
+        let file = open::for_writing(&path, &Options::default()).await.unwrap();
         file.connection
             .pragma_update(None, "max_page_count", 100)
             .unwrap();

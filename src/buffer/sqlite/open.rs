@@ -11,9 +11,11 @@ use std::time::{Duration, Instant};
 use rusqlite::{Connection, OpenFlags, OptionalExtension};
 use tokio::task::spawn_blocking;
 
+use super::generation;
 use super::place::{self, Place};
+use crate::buffer::generation::Generation;
 use crate::buffer::migrate::{self, APPLIED_QUERY};
-use crate::buffer::{BufferError, OpenError, Step};
+use crate::buffer::{BufferError, OpenError, Options, Step};
 
 /// How long a transaction waits for another process that writes the file (an operator's shell).
 pub(super) const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
@@ -32,11 +34,13 @@ pub(super) struct Opened {
     pub connection: Connection,
     /// Where the files that are open must be found.
     pub place: Arc<Place>,
+    pub generation: Generation,
     /// Held as long as the connection: one daemon a file. `None`: opened by somebody else.
     pub _lock: Option<File>,
 }
 
-pub(super) async fn for_writing(path: &Path, migrate: bool) -> Result<Opened, OpenError> {
+pub(super) async fn for_writing(path: &Path, options: &Options) -> Result<Opened, OpenError> {
+    let (migrate, file) = (options.migrate, options.generation_file.clone());
     blocking(path, move |path| {
         create_private(path)?;
         let mut place = at(path, Place::of(path))?;
@@ -54,8 +58,9 @@ pub(super) async fn for_writing(path: &Path, migrate: bool) -> Result<Opened, Op
             });
         }
         Ok(Opened {
-            connection,
             place: complete(place, path)?,
+            generation: generation::begin(&connection, file.as_deref())?,
+            connection,
             _lock: Some(lock),
         })
     })
@@ -72,8 +77,9 @@ pub(super) async fn for_operating(path: &Path) -> Result<Opened, OpenError> {
         configure(&connection).map_err(|why| cannot_open(path, &why))?;
         pending(&connection)?;
         Ok(Opened {
-            connection,
             place: complete(place, path)?,
+            generation: generation::begin(&connection, None)?,
+            connection,
             _lock: None,
         })
     })
@@ -142,11 +148,11 @@ pub(in crate::buffer) async fn plan(path: &Path) -> Result<Vec<Step>, OpenError>
 /// Takes these steps.
 pub(in crate::buffer) async fn migrate(path: &Path) -> Result<Vec<Step>, OpenError> {
     let steps = plan(path).await?;
-    for_writing(path, true).await?;
+    for_writing(path, &Options::default()).await?;
     Ok(steps)
 }
 
-async fn blocking<T: Send + 'static>(
+pub(super) async fn blocking<T: Send + 'static>(
     path: &Path,
     work: impl FnOnce(&Path) -> Result<T, OpenError> + Send + 'static,
 ) -> Result<T, OpenError> {
@@ -249,7 +255,12 @@ fn open_private(path: &Path) -> Result<File, OpenError> {
 }
 
 fn cannot_open(path: &Path, why: &rusqlite::Error) -> OpenError {
-    let text = format!("cannot open {}: {why}", path.display());
+    failed(&format!("cannot open {}", path.display()), why)
+}
+
+/// `what` went wrong at opening.
+pub(super) fn failed(what: &str, why: &rusqlite::Error) -> OpenError {
+    let text = format!("{what}: {why}");
     if passes(why) {
         OpenError::Unreachable(text)
     } else {

@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension, params};
 
-use super::{error, lookup};
+use super::{error, generation, lookup};
 use crate::buffer::row::{attempt_or_all, held_from, record_id};
 use crate::buffer::{BufferError, NewJob, StoreRequest, Stored};
 use crate::job::{Attempt, JobId, Owner, RecordId};
@@ -145,6 +145,10 @@ pub(super) fn remember_rejected(
     at: Timestamp,
     forget_before: Timestamp,
 ) -> Result<Vec<bool>> {
+    let restored = generation::was_restored(connection, forget_before.as_microsecond());
+    if restored.map_err(|why| error(&why))? {
+        return Err(BufferError::Restored);
+    }
     let remember = || {
         forget(connection, forget_before)?;
         let mut upsert = connection.prepare_cached(

@@ -6,9 +6,8 @@ use std::thread;
 use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot};
 
-use super::error;
 use super::open::Opened;
-use super::place::Place;
+use super::{error, generation};
 use crate::buffer::{BufferError, OpenError};
 
 /// How many requests may wait for the writer; beyond, who asks waits.
@@ -83,12 +82,13 @@ fn run(file: &Opened, mut requests: mpsc::Receiver<Request>) {
             bytes += next.bytes;
             group.push(next);
         }
-        commit(&file.connection, &file.place, group);
+        commit(file, group);
     }
 }
 
-fn commit(connection: &Connection, place: &Place, group: Vec<Request>) {
-    let begun = place.check().and_then(|()| {
+fn commit(file: &Opened, group: Vec<Request>) {
+    let connection = &file.connection;
+    let begun = file.place.check().and_then(|()| {
         let begun = connection.execute_batch("BEGIN IMMEDIATE");
         begun.map_err(|why| error(&why))
     });
@@ -100,11 +100,15 @@ fn commit(connection: &Connection, place: &Place, group: Vec<Request>) {
         if connection.is_autocommit() {
             return Err(rolled_back());
         }
+        let grown = generation::grow(connection).map_err(|why| error(&why))?;
+        file.generation.check(grown.number - 1)?;
         connection
             .execute_batch("COMMIT")
             .map_err(|why| error(&why))?;
         // Whether the file that took it is still the store's.
-        place.check()
+        file.place.check()?;
+        file.generation.grown(grown);
+        Ok(())
     });
     if committed.is_err() && !connection.is_autocommit() {
         // A failed commit leaves its transaction open; without this the next BEGIN would fail.

@@ -272,6 +272,9 @@ pub(super) struct Migrate {
     /// Print what would be done, and do nothing
     #[arg(long)]
     pub(super) plan: bool,
+    /// Take an older copy of the store for the store, and say what may be lost
+    #[arg(long, conflicts_with = "plan")]
+    pub(super) accept_restored: bool,
     /// Print one JSON object for each step
     #[arg(long)]
     pub(super) json: bool,

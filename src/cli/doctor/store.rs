@@ -4,7 +4,9 @@ use std::time::Instant;
 
 use jiff::{SignedDuration, Timestamp};
 
+use crate::bridge;
 use crate::buffer::{self, Options, Step, StoreUrl};
+use crate::cli::migrate::loss;
 use crate::config::Config;
 use crate::daemon::{self, SystemClock};
 use crate::error::{Code, Report};
@@ -15,6 +17,7 @@ use super::finding::Finding;
 const STORE: &str = "store";
 const SCHEMA: &str = "schema";
 const CLOCK: &str = "clock";
+const COPY: &str = "copy";
 
 /// Daemons of one store whose clocks differ by more wait too long, or not long enough, before they
 /// try a job again.
@@ -41,7 +44,11 @@ pub(super) async fn look(config: &Config) -> Vec<Finding> {
         Ok(()) => {
             let milliseconds = began.elapsed().as_millis();
             let store = Finding::ok(STORE, format!("{url} answers ({milliseconds} ms)"));
-            vec![store, schema(&steps), clock(config, &options).await]
+            let mut findings = vec![store, schema(&steps), clock(config, &options).await];
+            if steps.is_empty() {
+                findings.extend(copy(config).await);
+            }
+            findings
         }
         Err(report) => unanswered(report),
     }
@@ -64,6 +71,26 @@ fn schema(steps: &[Step]) -> Finding {
     };
     let remedy = "`gristmill serve` brings it up to date at start, as does `gristmill migrate`";
     Finding::warning(SCHEMA, what, remedy)
+}
+
+/// Whether it is an older copy of what was answered from. One that was accepted is told of with what
+/// it may lack; a warning for as long as nothing is answered `rejected` because of it.
+async fn copy(config: &Config) -> Option<Finding> {
+    let url = &config.buffer.url;
+    let options = match daemon::checked_store_options(config) {
+        Ok(options) => options,
+        Err(report) => return Some(Finding::of_report(COPY, &report)),
+    };
+    let copy = match buffer::restored(url, &options).await {
+        Ok(copy) => copy?,
+        Err(error) => return Some(Finding::of_report(COPY, &daemon::store_report(url, &error))),
+    };
+    let until = copy.accepted_at + bridge::rejections_are_kept(config.bridge.max_age);
+    if SystemClock.now() > until {
+        return Some(Finding::ok(COPY, loss(&copy)));
+    }
+    let remedy = format!("until {until} jobs that are not there are answered `unknown`");
+    Some(Finding::warning(COPY, loss(&copy), remedy))
 }
 
 async fn clock(config: &Config, options: &Options) -> Finding {

@@ -17,6 +17,7 @@ mod outage;
 mod place;
 mod proxy;
 mod refusing;
+mod restored;
 mod sharing;
 mod sqlite;
 mod staleness;

@@ -127,17 +127,21 @@ impl MariaDb {
         self.try_sql(statements).expect("the statements")
     }
 
+    /// A copy of a database, as statements that put it in the database's place.
+    pub fn dump(&self, database: &str) -> String {
+        self.run("mariadb-dump", &[database]).expect("a dump")
+    }
+
     fn try_sql(&self, statements: &str) -> Result<String, String> {
+        let words = ["--batch", "--skip-column-names", "--execute", statements];
+        self.run("mariadb", &words)
+    }
+
+    fn run(&self, client: &str, words: &[&str]) -> Result<String, String> {
         let socket = format!("--socket={}", self.socket().display());
-        let output = server("mariadb", PACKAGE)
-            .args([
-                "--no-defaults",
-                &socket,
-                "--skip-ssl",
-                "--user=root",
-                "--batch",
-            ])
-            .args(["--skip-column-names", "--execute", statements])
+        let output = server(client, PACKAGE)
+            .args(["--no-defaults", &socket, "--skip-ssl", "--user=root"])
+            .args(words)
             .output()
             .map_err(|error| error.to_string())?;
         if output.status.success() {
