@@ -90,13 +90,20 @@ impl ProcessRunner {
     }
 
     /// Does what waits for disks and processes beside the tasks of the runtime; once begun it is
-    /// done, also when the caller does not wait for it.
+    /// done, also when the caller does not wait for it. What is found in a folder that is not the
+    /// one that was opened is no answer.
     async fn aside<T: Send + 'static>(
         &self,
         work: impl FnOnce(&Shared) -> Result<T, RunError> + Send + 'static,
     ) -> Result<T, RunError> {
         let shared = self.0.clone();
-        let done = tokio::task::spawn_blocking(move || work(&shared)).await;
+        let work = move || {
+            shared.is_in_place().map_err(RunError::Away)?;
+            let answer = work(&shared)?;
+            shared.is_in_place().map_err(RunError::InDoubt)?;
+            Ok(answer)
+        };
+        let done = tokio::task::spawn_blocking(work).await;
         done.unwrap_or_else(|error| Err(RunError::InDoubt(format!("it was not done: {error}"))))
     }
 }
@@ -109,7 +116,11 @@ impl Runner for ProcessRunner {
     }
 
     async fn ready(&self) -> Result<(), RunError> {
-        self.aside(Shared::ready).await
+        let looked = self.aside(Shared::ready).await;
+        looked.map_err(|error| match error {
+            RunError::Away(why) => RunError::Host(why),
+            other => other,
+        })
     }
 
     async fn start(&self, order: &RunOrder) -> Result<(), RunError> {

@@ -110,6 +110,11 @@ impl Shared {
         self.work_dir.holder()
     }
 
+    /// Whether the folder of the runs is there.
+    pub(super) fn is_in_place(&self) -> Result<(), String> {
+        self.work_dir.is_in_place()
+    }
+
     pub(super) fn serve(&self, store: &StoreId) -> Result<(), RunError> {
         match self.work_dir.belong_to(store) {
             Ok(None) => {

@@ -1,7 +1,8 @@
 //! The folder of a daemon's runs: whose it is, and the folders of the runs in it.
 
-use std::fs::{self, File};
+use std::fs::{self, File, Metadata};
 use std::io::{self, Read, Seek, Write};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -35,7 +36,7 @@ pub(super) struct WorkDir {
     path: PathBuf,
     holder: String,
     /// Carries the lock.
-    _lock: File,
+    lock: File,
 }
 
 impl WorkDir {
@@ -60,8 +61,26 @@ impl WorkDir {
         Ok(Self {
             path,
             holder,
-            _lock: file,
+            lock: file,
         })
+    }
+
+    /// Whether it is still the folder at its path. One that was moved or replaced (a lost mount) is
+    /// empty to every look, and none of its runs may be taken for gone.
+    pub(super) fn is_in_place(&self) -> Result<(), String> {
+        let name = self.path.join(HOLDER);
+        let identity = |found: &Metadata| (found.dev(), found.ino());
+        let found = fs::metadata(&name).and_then(|found| Ok((found, self.lock.metadata()?)));
+        let shown = self.path.display();
+        match found {
+            Ok((found, taken)) if identity(&found) == identity(&taken) => Ok(()),
+            Ok(_) => Err(format!(
+                "{shown}, the folder of runs, was replaced by another one"
+            )),
+            Err(error) => Err(format!(
+                "{shown}, the folder of runs, cannot be looked into: {error}"
+            )),
+        }
     }
 
     /// The name of whoever uses this folder, whichever process it is at a time.

@@ -6,6 +6,7 @@ mod in_turn;
 mod limits;
 mod linked;
 mod marks;
+mod moved;
 mod news;
 mod running;
 mod socket_attacks;

@@ -1,0 +1,50 @@
+//! The folder of the runs is moved or replaced below the runner: an empty folder in its place says
+//! nothing about the runs that live.
+
+use std::fs;
+
+use gristmill::job::RunKey;
+use gristmill::runner::{RunError, RunState, Runner};
+
+use rstest::rstest;
+
+use super::stage::{Stage, Way, fault, number_in, order, spec};
+
+fn is_away<T: std::fmt::Debug>(answer: &Result<T, RunError>) {
+    assert!(matches!(answer, Err(RunError::Away(_))), "{answer:?}");
+}
+
+async fn nothing_is_known(runner: &dyn Runner, run: RunKey) {
+    let ready = runner.ready().await;
+    assert!(matches!(ready, Err(RunError::Host(_))), "{ready:?}");
+    is_away(&runner.look_up(run).await);
+    is_away(&runner.runs().await);
+    is_away(&runner.forget(run, false).await);
+    is_away(&runner.start(&order(2, spec("run", ""))).await);
+}
+
+#[rstest]
+#[tokio::test]
+async fn its_runs_are_not_gone(#[values(Way::Direct, Way::Socket)] way: Way) {
+    let stage = Stage::new(way).await;
+    let run = stage
+        .start("trap 'exit 0' TERM; echo $$ > pid; while :; do sleep 0.05; done")
+        .await;
+    number_in(&stage.work(run).join("pid")).await;
+    let work_dir = stage.run_folder(run).ancestors().nth(2).unwrap().to_owned();
+    let aside = work_dir.with_extension("aside");
+    fs::rename(&work_dir, &aside).unwrap();
+    nothing_is_known(stage.runner(), run).await;
+    // The same names in another folder.
+    fs::create_dir_all(work_dir.join("runs")).unwrap();
+    fs::copy(aside.join("holder"), work_dir.join("holder")).unwrap();
+    nothing_is_known(stage.runner(), run).await;
+
+    fs::remove_dir_all(&work_dir).unwrap();
+    fs::rename(&aside, &work_dir).unwrap();
+    let standing = stage.runner().look_up(run).await.unwrap();
+    assert_eq!(standing, RunState::Alive);
+    stage.runner().ready().await.unwrap();
+    stage.runner().stop(run).await.unwrap();
+    assert_eq!(fault(&stage.outcome(run).await), "stopped");
+}
