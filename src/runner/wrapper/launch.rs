@@ -14,7 +14,7 @@ use rustix::process::Pid;
 use super::super::cgroup::Group;
 use super::super::fault::Step;
 use super::folder::{PROGRESS, WORK};
-use super::{Brief, Refusal, birth, step};
+use super::{Brief, Refusal, birth, interpreter, step};
 
 /// Tells the program where to write of its progress.
 const PROGRESS_FD: &str = "GRISTMILL_PROGRESS_FD";
@@ -80,6 +80,9 @@ fn open(path: &Path) -> io::Result<File> {
 }
 
 fn unstarted(program: &OsStr, error: io::Error) -> Refusal {
-    let what = format!("{} cannot be started", program.display());
+    let guess = interpreter::guess(Path::new(program), &error);
+    let guess = guess.map(|guess| format!(" ({guess})"));
+    let guess = guess.unwrap_or_default();
+    let what = format!("{} cannot be started{guess}", program.display());
     Refusal::of(Step::Execution, what, error)
 }

@@ -7,6 +7,7 @@ mod brief;
 mod control;
 pub(super) mod folder;
 mod folder_size;
+mod interpreter;
 mod journal;
 mod launch;
 mod limits;

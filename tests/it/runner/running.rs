@@ -201,6 +201,29 @@ async fn what_can_never_run_is_permanent(#[values(Way::Direct, Way::Socket)] way
     assert_eq!(stage.runner().runs().await.unwrap(), []);
 }
 
+/// The kernel says only that there is no such file, of a program that is there.
+#[rstest]
+#[case("#!/bin/sh\r\nexit 0\r\n", &["\"/bin/sh\\r\" is missing", "Windows line ends"])]
+#[case("#!/nowhere/python -u\n", &["its interpreter \"/nowhere/python\" is missing"])]
+#[case("exit 0\n", &["does not begin with `#!`"])]
+#[tokio::test]
+async fn what_a_program_lacks_is_named(
+    #[values(Way::Direct, Way::Socket)] way: Way,
+    #[case] text: &str,
+    #[case] named: &[&str],
+) {
+    let stage = Stage::new(way).await;
+    stage.script("job", "exit 0");
+    fs::write(stage.settings.transformations[0].join("job"), text).unwrap();
+    let started = stage.runner().start(&order(1, spec("job", ""))).await;
+    let Err(RunError::Permanent(why)) = started else {
+        panic!("{started:?}");
+    };
+    for words in named {
+        assert!(why.contains(words), "{why}");
+    }
+}
+
 #[rstest]
 #[tokio::test]
 async fn a_run_starts_once(#[values(Way::Direct, Way::Socket)] way: Way) {
