@@ -216,6 +216,10 @@ fn runner_report(error: &OpenError) -> Report {
             Code::WorkDirInUse,
             "stop the daemon or the runner that has it, or give this one a runner.process.work_dir of its own",
         ),
+        OpenError::Nameless { .. } => (
+            Code::HolderMissing,
+            "put the file back: one line, the holder that `gristmill job show` names of a job in its runs/; or move runs/ away once none of them lives (pgrep -l gristmill-run)",
+        ),
         OpenError::Folder { .. } => (
             Code::WorkDirUnusable,
             "check runner.process.work_dir and who may write there, or set conductor.enabled = false",

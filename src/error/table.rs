@@ -136,6 +136,8 @@ errors! {
         "Nobody listens at runner.socket, or one of both does not trust the other."; "Start `gristmill runner`; check runner.user and runner.allow_users."
     ProgramsMissing = 510, Configuration: "there is no folder of programs";
         "A folder of runner.process.transformations is not there, or empty; no job is started then."; "Mount it, or make it, and put the jobs' programs there, or correct the key."
+    HolderMissing = 511, Conflict: "the folder of runs has lost its name";
+        "It has runs, and its file `holder` was removed or emptied: the claims of these runs would count as another's."; "Put the file back as the message says, or move runs/ away once none of them lives."
 
     ListenTaken = 601, Conflict: "the place for health is taken";
         "Another process listens at http.listen."; "Stop it, or give http.listen another place, or \"\"."

@@ -53,6 +53,14 @@ pub enum OpenError {
         /// The folder.
         path: PathBuf,
     },
+    /// The claims of the runs in the folder have a name that is not known any more.
+    #[error(
+        "{path}: it has runs, and its file `holder`, which says who claimed them, is missing or empty"
+    )]
+    Nameless {
+        /// The folder.
+        path: PathBuf,
+    },
     /// A folder or a file cannot be used.
     #[error("{path}: {source}")]
     Folder {

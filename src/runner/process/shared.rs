@@ -127,6 +127,11 @@ impl Shared {
                 let what = format!("{path} has the runs of another store ({other})");
                 Err(RunError::Permanent(what))
             }
+            Err(error) if error.kind() == io::ErrorKind::InvalidData => {
+                let settings = self.settings();
+                let path = settings.work_dir.display();
+                Err(RunError::Permanent(format!("{path}: {error}")))
+            }
             Err(error) => Err(Step::Folder.failed("the folder of runs", error)),
         }
     }

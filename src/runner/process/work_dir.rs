@@ -53,7 +53,14 @@ impl WorkDir {
         if !lock(&file).map_err(failed(name.clone()))? {
             return Err(OpenError::InUse { path });
         }
-        let holder = holder(&mut file).map_err(failed(name))?;
+        let known = read_holder(&mut file).map_err(failed(name.clone()))?;
+        let holder = match known {
+            Some(known) => known,
+            None if has_runs(&path).map_err(failed(path.clone()))? => {
+                return Err(OpenError::Nameless { path });
+            }
+            None => make_up_holder(&mut file).map_err(failed(name))?,
+        };
         let removed = path.join(REMOVED);
         remove::remove(&removed)
             .and_then(|()| fs::create_dir(&removed))
@@ -99,6 +106,13 @@ impl WorkDir {
             }
             Err(error) if error.kind() == io::ErrorKind::NotFound => (),
             Err(error) => return Err(error),
+        }
+        if has_runs(&self.path)? {
+            let text = format!(
+                "it has runs, and its file `{STORE}`, which says of which store, is missing; put \
+                 it back ({store} for this store), or move {RUNS}/ away once none of them lives"
+            );
+            return Err(io::Error::new(io::ErrorKind::InvalidData, text));
         }
         let new = self.path.join(NEW_STORE);
         let mut file = File::create(&new)?;
@@ -158,14 +172,36 @@ pub(super) fn look(path: &Path) -> Result<(), OpenError> {
         .map_err(io::Error::from)
         .map_err(failed(there))?;
     let name = path.join(HOLDER);
-    match File::open(&name) {
-        Ok(file) if lock(&file).map_err(failed(&name))? => Ok(()),
-        Ok(_) => Err(OpenError::InUse {
+    let known = match File::open(&name) {
+        Ok(file) if !lock(&file).map_err(failed(&name))? => {
+            return Err(OpenError::InUse {
+                path: path.to_owned(),
+            });
+        }
+        Ok(mut file) => read_holder(&mut file).map_err(failed(&name))?,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+        Err(error) => return Err(failed(&name)(error)),
+    };
+    if known.is_none() && has_runs(path).map_err(failed(path))? {
+        return Err(OpenError::Nameless {
             path: path.to_owned(),
-        }),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        Err(error) => Err(failed(&name)(error)),
+        });
     }
+    Ok(())
+}
+
+/// Whether a folder has runs, so that it is no new one.
+fn has_runs(path: &Path) -> io::Result<bool> {
+    let entries = match fs::read_dir(path.join(RUNS)) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+        entries => entries?,
+    };
+    for entry in entries {
+        if entry?.file_name().to_str().and_then(run_key).is_some() {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 fn lock(file: &File) -> io::Result<bool> {
@@ -182,14 +218,17 @@ fn lock(file: &File) -> io::Result<bool> {
     }
 }
 
-/// Reads the name, or makes one up: it must be another one than any other folder's.
-fn holder(file: &mut File) -> io::Result<String> {
+/// Reads the name; `None`: the folder is a new one, or the name was lost.
+fn read_holder(file: &mut File) -> io::Result<Option<String>> {
     let mut name = String::new();
     file.rewind()?;
     file.read_to_string(&mut name)?;
-    if let Some(name) = name.strip_suffix('\n').filter(|name| !name.is_empty()) {
-        return Ok(name.to_owned());
-    }
+    let name = name.strip_suffix('\n').filter(|name| !name.is_empty());
+    Ok(name.map(str::to_owned))
+}
+
+/// Makes a name up: it must be another one than any other folder's.
+fn make_up_holder(file: &mut File) -> io::Result<String> {
     let system = rustix::system::uname();
     let mut host = system.nodename().to_string_lossy().into_owned();
     host.retain(|letter| letter.is_ascii_alphanumeric() || "-._".contains(letter));
@@ -241,6 +280,44 @@ mod tests {
         let other = later.belong_to(&store("b2")).unwrap();
         assert_eq!(other.as_deref(), Some("a1"));
         assert_eq!(later.belong_to(&store("a1")).unwrap(), None);
+    }
+
+    /// To a new name the claims of its runs would be another's.
+    #[test]
+    fn a_folder_with_runs_that_lost_its_name_is_no_new_one() {
+        for lost in [None, Some(""), Some("half of a na")] {
+            let folder = tempfile::tempdir().unwrap();
+            let name = WorkDir::open(folder.path()).unwrap().holder().to_owned();
+            let file = folder.path().join(HOLDER);
+            fs::create_dir(folder.path().join(RUNS).join("12-3")).unwrap();
+            fs::remove_file(&file).unwrap();
+            if let Some(text) = lost {
+                fs::write(&file, text).unwrap();
+            }
+            for _ in 0..2 {
+                let opened = WorkDir::open(folder.path());
+                assert!(matches!(opened, Err(OpenError::Nameless { .. })));
+                let looked = look(folder.path());
+                assert!(matches!(looked, Err(OpenError::Nameless { .. })));
+            }
+            fs::write(&file, format!("{name}\n")).unwrap();
+            assert_eq!(WorkDir::open(folder.path()).unwrap().holder(), name);
+        }
+    }
+
+    #[test]
+    fn a_folder_with_runs_that_lost_its_store_is_nobodys() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = StoreId::new("a1".to_owned()).unwrap();
+        let opened = WorkDir::open(folder.path()).unwrap();
+        opened.belong_to(&store).unwrap();
+        fs::create_dir(folder.path().join(RUNS).join("12-3")).unwrap();
+        assert_eq!(opened.belong_to(&store).unwrap(), None);
+        fs::remove_file(folder.path().join(STORE)).unwrap();
+        let why = opened.belong_to(&store).unwrap_err();
+        assert!(why.to_string().contains("(a1 for this store)"), "{why}");
+        fs::remove_dir(folder.path().join(RUNS).join("12-3")).unwrap();
+        assert_eq!(opened.belong_to(&store).unwrap(), None);
     }
 
     #[test]

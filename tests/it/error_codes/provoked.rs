@@ -222,6 +222,9 @@ fn a_folder_of_runs_that_cannot_serve_is_refused() {
     fs::create_dir(site.folder().join("work")).unwrap();
     fs::write(site.folder().join("work/holder"), "x".repeat(300) + "\n").unwrap();
     site.fails(&serve, &[], Code::HolderName);
+    fs::create_dir_all(site.folder().join("work/runs/1-1")).unwrap();
+    fs::write(site.folder().join("work/holder"), "").unwrap();
+    site.fails(&serve, &[], Code::HolderMissing);
     fs::remove_dir_all(site.folder().join("work")).unwrap();
 
     // One store's jobs are run there, and then it is brought to another.
