@@ -38,6 +38,8 @@ pub struct Counters {
     pub slots: Level,
     /// Slots that are taken.
     pub busy_slots: Level,
+    /// Living runs whose folder is gone, so that what becomes of them will not be known.
+    pub vanished: Level,
 }
 
 /// Outcomes committed, by what they made of the job.

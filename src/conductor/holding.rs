@@ -25,6 +25,8 @@ pub(super) struct Holding {
     /// How long the run may live. Locked while the runner is told, so that an older word never
     /// comes after a newer one.
     pub tenure: tokio::sync::Mutex<Tenure>,
+    /// What the runner keeps of it is being dropped.
+    pub forgotten: CancellationToken,
     /// Up to where what its run says of itself is kept; `None`: the runner knows.
     heard: Mutex<Option<u64>>,
 }
@@ -93,6 +95,7 @@ impl Holding {
             recall: CancellationToken::new(),
             done: CancellationToken::new(),
             tenure: tokio::sync::Mutex::new(tenure),
+            forgotten: CancellationToken::new(),
             heard: Mutex::default(),
         })
     }
@@ -131,6 +134,17 @@ impl Holdings {
             holding.origin != Origin::Stray && !holding.lost.is_cancelled()
         };
         self.with(|all| all.values().filter(ours).cloned().collect())
+    }
+
+    /// Those that the runner has started, as far as is known.
+    pub async fn started(&self) -> Vec<Arc<Holding>> {
+        let mut started = Vec::new();
+        for holding in self.claimed() {
+            if holding.tenure.lock().await.running {
+                started.push(holding);
+            }
+        }
+        started
     }
 
     /// Those of one record: at most one of them is not on its way out.

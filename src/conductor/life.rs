@@ -227,6 +227,7 @@ impl Life {
 
     /// Drops what the runner keeps. Where that fails, the next survey finds it.
     pub async fn forget(&self, failed: bool) {
+        self.holding.forgotten.cancel();
         if let Err(error) = self.context.runner.forget(self.key(), failed).await {
             tracing::warn!(run = %self.key(), %error, "what a run left behind is not dropped yet");
         }

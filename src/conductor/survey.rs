@@ -7,6 +7,7 @@ use std::sync::Arc;
 use tokio::time::Instant;
 
 use super::context::Context;
+use super::holding::Holding;
 use super::lapse::LapseWatch;
 use crate::buffer::{Advanced, Change, Holder, Lease};
 use crate::job::{Fence, RunKey, Step};
@@ -26,6 +27,8 @@ pub(super) struct Surveyor {
     lapses: LapseWatch,
     /// Those that were warned about.
     foreign: BTreeSet<String>,
+    /// Living runs without a folder that were warned about.
+    vanished: BTreeSet<RunKey>,
 }
 
 impl Surveyor {
@@ -34,6 +37,7 @@ impl Surveyor {
             context,
             lapses: LapseWatch::default(),
             foreign: BTreeSet::new(),
+            vanished: BTreeSet::new(),
         }
     }
 
@@ -43,7 +47,9 @@ impl Surveyor {
         let asked = Instant::now();
         let leases = self.context.claims.leases().await.ok()?;
         let answered = Instant::now();
+        let started = self.context.holdings.started().await;
         let runs = self.context.runner.runs().await.ok()?;
+        self.look_for_folders(&started, &runs);
         let holder = self.context.settings.holder.clone();
         // Where no other daemon can hold a claim, what has its folder here is ours by any name.
         let alone = self.context.settings.leases.is_none();
@@ -63,6 +69,23 @@ impl Surveyor {
                 .filter(|lease| unknown(&key(lease)))
                 .collect(),
         })
+    }
+
+    /// `started` were known to run before the runner said which `runs` have a folder.
+    fn look_for_folders(&mut self, started: &[Arc<Holding>], runs: &[RunKey]) {
+        let is_gone = |holding: &&Arc<Holding>| {
+            !runs.contains(&holding.key) && !holding.forgotten.is_cancelled()
+        };
+        let gone = started.iter().filter(is_gone);
+        let gone: BTreeSet<_> = gone.map(|holding| holding.key).collect();
+        for run in gone.difference(&self.vanished) {
+            tracing::warn!(%run, "the folder of a living run is gone; what becomes of it will not be known, and it counts as lost when it has ended");
+        }
+        if gone.is_empty() && !self.vanished.is_empty() {
+            tracing::info!("no living run is without its folder any more");
+        }
+        self.context.counters().vanished.set(gone.len());
+        self.vanished = gone;
     }
 
     async fn look_at_others(&mut self, others: &[Lease], asked: Instant, answered: Instant) {

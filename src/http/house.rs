@@ -99,6 +99,11 @@ impl House {
             let (why, since) = (unfit.why, unfit.since);
             found.push(format!("the host starts no jobs since {since:.0}: {why}"));
         }
+        let vanished = self.conductor.as_ref();
+        let vanished = vanished.map_or(0, |vitals| vitals.counters.vanished.get());
+        if vanished > 0 {
+            found.push(format!("the folders of {vanished} living runs are gone"));
+        }
         if self.is_draining() {
             found.push("draining".to_owned());
         }

@@ -113,6 +113,7 @@ fn simulation_leads_everywhere() {
             outcomes: _,
             slots: _,
             busy_slots: _,
+            vanished: _,
         } = &*counters;
         let counts = [
             claimed,

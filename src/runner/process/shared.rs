@@ -335,7 +335,9 @@ impl Shared {
         let folder = self.work_dir.run(run);
         let read = || {
             // Before the file is read: what ended then has written everything.
-            let ended = !matches!(self.trace(run), Ok(Trace::Alive(_)));
+            // A question ends nothing.
+            let trace = self.trace_by(run, orphans::live);
+            let ended = !matches!(trace, Ok(Trace::Alive(_)));
             let kept = folder.join(HEARD);
             let heard = match heard {
                 Some(heard) => fs::write(&kept, heard.to_string()).map(|()| heard)?,

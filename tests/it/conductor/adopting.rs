@@ -210,3 +210,28 @@ async fn a_new_folder_of_runs_leaves_those_alone_that_live() {
     kill_program(&stage);
     assert_it_ran_again_alone(&stage, id).await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_living_run_without_its_folder_is_told_of() {
+    let mut stage = Stage::new().await;
+    stage.script(
+        "job",
+        "echo begin >>$LOG; while [ ! -e $LOG.go ]; do sleep 0.05; done",
+    );
+    stage.start(2);
+    let id = stage.submit("job").await;
+    stage.wait_for(id, |state| state == State::Running).await;
+    let counters = stage.counters.clone();
+    let vanished = || counters.vanished.get();
+    let run = fs::read_dir(stage.folder.path().join("work/runs")).unwrap();
+    let run = run.last().unwrap().unwrap().path();
+    let aside = stage.folder.path().join("aside");
+    fs::rename(&run, &aside).unwrap();
+    stage.wait_until("it is told of", || vanished() == 1).await;
+    assert_eq!(stage.record(id).await.state, State::Running);
+    fs::rename(&aside, &run).unwrap();
+    stage.wait_until("it is back", || vanished() == 0).await;
+    fs::write(stage.folder.path().join("log.go"), "").unwrap();
+    assert_eq!(stage.wait_for_end(id).await.state, State::Succeeded);
+    assert_eq!(stage.log(), "begin\n");
+}

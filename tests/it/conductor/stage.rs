@@ -235,6 +235,15 @@ impl Stage {
         }
     }
 
+    /// Waits until something is so.
+    pub async fn wait_until(&self, what: &str, is_so: impl Fn() -> bool) {
+        let limit = Instant::now() + PATIENCE;
+        while !is_so() {
+            assert!(Instant::now() < limit, "never: {what}");
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+
     pub async fn kill_job(&self, id: RecordId) {
         let record = self.record(id).await;
         let named = [(record.key.job_id, id)];
