@@ -6,14 +6,20 @@
 //! thread, which lives as long as the wrapper. What the program starts in its turn is not killed,
 //! nor is a program that runs as another user by its mode (set-user-ID).
 
-use std::ffi::{OsStr, OsString};
+use std::ffi::{CString, OsStr, OsString};
 use std::fs::File;
 use std::io::{self, PipeReader, Read, Write};
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::process::CommandExt;
-use std::process::{Child, Command, ExitCode, Stdio};
+use std::process::{Child, Command, ExitCode};
+use std::sync::Arc;
 
+use nix::unistd::execv;
 use rustix::io::fcntl_dupfd_cloexec;
 use rustix::process::{Pid, Signal, getpid, getppid, set_parent_process_death_signal};
+use rustix::stdio::dup2_stdin;
+use signal_hook::consts::SIGPIPE;
+use signal_hook::flag;
 
 use super::super::fault;
 use super::Refusal;
@@ -53,10 +59,17 @@ impl Step {
             // It ended before.
             return Ok(());
         }
+        let words = std::iter::once(&self.program).chain(&self.arguments);
+        let words = words.map(|word| CString::new(word.as_bytes()));
+        let words = words.collect::<Result<Vec<_>, _>>()?;
+        let program = words.first().ok_or(io::ErrorKind::InvalidInput)?;
+        dup2_stdin(File::open("/dev/null")?)?;
+        // Our runtime ignores it. What is caught is at its default again in another program.
+        flag::register(SIGPIPE, Arc::default())?;
         pipe.write_all(&[READY])?;
-        let mut command = Command::new(&self.program);
-        let error = command.args(&self.arguments).stdin(Stdio::null()).exec();
-        pipe.write_all(&error.raw_os_error().unwrap_or_default().to_le_bytes())
+        // Not by what gives a shell all that the kernel does not know.
+        let Err(error) = execv(program, &words);
+        pipe.write_all(&(error as i32).to_le_bytes())
     }
 }
 

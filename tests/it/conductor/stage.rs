@@ -84,7 +84,7 @@ impl Stage {
     /// Starts a conductor with so many slots.
     pub fn start(&mut self, slots: usize) {
         let clock = Arc::new(SystemClock);
-        let runner = ProcessRunner::open(self.runner_settings(), clock.clone()).unwrap();
+        let runner = self.open_runner(&clock);
         let settings = Settings {
             holder: Holder::new(runner.holder().to_owned()).unwrap(),
             daemon: "executor@grid.test/panda".to_owned(),
@@ -121,6 +121,17 @@ impl Stage {
         let shutdown = CancellationToken::new();
         let conducting = conductor::run(tools, settings, shutdown.clone());
         self.conductor = Some((tokio::spawn(conducting), shutdown));
+    }
+
+    /// What a killed conductor has begun to ask its runner may hold the folder for a while.
+    fn open_runner(&self, clock: &Arc<SystemClock>) -> ProcessRunner {
+        let limit = Instant::now() + PATIENCE;
+        loop {
+            match ProcessRunner::open(self.runner_settings(), clock.clone()) {
+                Err(process::OpenError::InUse { .. }) if Instant::now() < limit => (),
+                opened => return opened.unwrap(),
+            }
+        }
     }
 
     fn runner_settings(&self) -> process::Settings {

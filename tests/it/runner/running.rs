@@ -201,6 +201,17 @@ async fn what_can_never_run_is_permanent(#[values(Way::Direct, Way::Socket)] way
     assert_eq!(stage.runner().runs().await.unwrap(), []);
 }
 
+/// Our own program comes first in its process, and leaves nothing behind.
+#[tokio::test]
+async fn a_program_finds_signals_and_input_as_they_should_be() {
+    let stage = Stage::new(Way::Direct).await;
+    let script = "sh -c 'kill -PIPE $$; echo ignored'; readlink /proc/self/fd/0";
+    let run = stage.start(script).await;
+    assert_eq!(stage.outcome(run).await.verdict, Verdict::Succeeded);
+    let said = fs::read_to_string(stage.work(run).join("stdout")).unwrap();
+    assert_eq!(said, "/dev/null\n");
+}
+
 /// The kernel says only that there is no such file, of a program that is there.
 #[rstest]
 #[case("#!/bin/sh\r\nexit 0\r\n", &["\"/bin/sh\\r\" is missing", "Windows line ends"])]
