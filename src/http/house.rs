@@ -13,6 +13,9 @@ use crate::job::policy::Clock;
 use crate::vitals::{Count, Pulse};
 use crate::xmpp;
 
+/// Said of a session without presence.
+const HIDDEN: &str = "XMPP without presence: the server keeps what our XML parser cannot read";
+
 /// All that is told of the daemon.
 pub struct House {
     /// Of each of its loops.
@@ -84,6 +87,9 @@ impl House {
         }
         if !self.door.is_online() {
             found.push(self.door_offline());
+        }
+        if self.door.is_hidden() {
+            found.push(HIDDEN.to_owned());
         }
         if let Err(why) = self.store.is_up() {
             found.push(why.to_string());

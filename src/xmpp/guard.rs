@@ -20,6 +20,8 @@ mod tests;
 
 use lexer::State;
 use proof::Proof;
+#[cfg(test)]
+pub(super) use proof::UNPROVED;
 pub use report::{GuardReport, StreamError, Trips};
 pub use stream::{Guarded, Unread};
 

@@ -4,9 +4,12 @@
 //! wait for room in the stream's queue, for it may be the one that has to make the room: it sends
 //! only what fits, by counting what the stream has not yet written.
 
+mod ending;
 mod goodbye;
 mod probe;
 mod strangers;
+#[cfg(test)]
+mod tests;
 mod waits;
 
 use std::collections::VecDeque;
@@ -32,6 +35,7 @@ use super::unasked::{Mouthpiece, Unasked};
 use super::vitals::Vitals;
 use super::wire::ConnectError;
 use super::wish::{self, Wish, Wishes};
+use ending::Unreadable;
 use probe::Probe;
 use waits::{arrival, until, written};
 
@@ -79,6 +83,7 @@ pub(super) struct Link {
     vitals: Arc<Vitals>,
     connector: Connector,
     redial: Redial,
+    unreadable: Unreadable,
     /// How long to wait before the next try.
     wait: Duration,
     /// Why the last try failed; said once.
@@ -119,6 +124,7 @@ impl Link {
             courtesies: Courtesies::new(vitals.clone()),
             vitals,
             redial: Redial::new(settings.limits),
+            unreadable: Unreadable::default(),
             settings,
             wait: Duration::ZERO,
             complaint: None,
@@ -218,6 +224,7 @@ impl Link {
         }
         tracing::info!(jid = %bound, "online");
         self.vitals.went_online();
+        self.vitals.set_hidden(!self.may_be_seen());
         self.state = State::Up;
         // Its answer comes before anything that our presence leads to.
         if self.probe.is_some() {
@@ -297,30 +304,6 @@ impl Link {
         tracing::warn!(state = ?self.state, "the server says nothing; beginning a new session");
         self.hang_up()?;
         self.start_over();
-        Ok(())
-    }
-
-    /// The current connection is no more; decides how long to wait before the next.
-    fn hang_up(&mut self) -> Result<(), DoorError> {
-        let bound = !matches!(self.state, State::Binding(_));
-        self.state = State::Down;
-        self.vitals.went_offline();
-        let Some(Call { since, report, .. }) = self.call.take() else {
-            return Ok(());
-        };
-        let error = report.take_stream_error().unwrap_or_default();
-        let lived = since.elapsed();
-        let (condition, text) = (error.condition.as_str(), error.text.as_str());
-        tracing::warn!(
-            condition,
-            text,
-            bound,
-            lived_s = lived.as_secs(),
-            "the line to the server broke"
-        );
-        self.wait = self
-            .redial
-            .after_session(lived, condition, rand::random())?;
         Ok(())
     }
 

@@ -165,6 +165,9 @@ impl Session {
 
     /// Tells the server, and whoever may see it, what we are ready for.
     fn announce(&mut self) {
+        if !self.link.may_be_seen() {
+            return;
+        }
         let wanted = self.bridge.jobs_wanted();
         let mut presence = Presence::available();
         if wanted == 0 {

@@ -38,6 +38,7 @@ pub struct Vitals {
     online: AtomicBool,
     was_online: AtomicBool,
     refusal: Mutex<Option<String>>,
+    hidden: AtomicBool,
     queues: Mutex<Vec<(Owner, usize)>>,
 }
 
@@ -69,6 +70,7 @@ impl Default for Vitals {
             online: AtomicBool::new(false),
             was_online: AtomicBool::new(false),
             refusal: Mutex::default(),
+            hidden: AtomicBool::new(false),
             queues: Mutex::default(),
         }
     }
@@ -79,6 +81,12 @@ impl Vitals {
     #[must_use]
     pub fn is_online(&self) -> bool {
         self.online.load(Ordering::Relaxed)
+    }
+
+    /// Whether the session is without presence, for the server keeps what our parser cannot read.
+    #[must_use]
+    pub fn is_hidden(&self) -> bool {
+        self.hidden.load(Ordering::Relaxed)
     }
 
     /// Why the server does not let us be online, as [`set_refusal`](Self::set_refusal) said;
@@ -112,6 +120,10 @@ impl Vitals {
         if self.was_online.swap(true, Ordering::Relaxed) {
             self.reconnects.add_one();
         }
+    }
+
+    pub(super) fn set_hidden(&self, hidden: bool) {
+        self.hidden.store(hidden, Ordering::Relaxed);
     }
 
     pub(super) fn went_offline(&self) {

@@ -3,22 +3,25 @@
 //! The worker of a stream that is thrown away while it wants a connection ends only once it gets
 //! one, and panics when the wish is dropped. So it is given one that is already closed.
 
+use std::io::Cursor;
+
 use tokio::sync::{mpsc, oneshot};
-use tokio_xmpp::stanzastream::{Connection, StanzaStream};
+use tokio_xmpp::stanzastream::{Connection, StanzaStream, XmppStream};
 use tokio_xmpp::xmlstream::{StreamHeader, Timeouts, initiate_stream};
 use xmpp_parsers::jid::BareJid;
 use xmpp_parsers::ns;
+use xmpp_parsers::stream_features::StreamFeatures;
 
 use super::wire::Wire;
 
 /// Where a stream takes its next connection from.
 pub(super) type Wish = oneshot::Sender<Connection>;
 
-/// What a server says that closes the stream as soon as it is open.
-const OPENED_AND_CLOSED: &[u8] = b"<stream:stream xmlns='jabber:client' \
+/// What a server says that opens a stream, and that closes it.
+const OPENED: &[u8] = b"<stream:stream xmlns='jabber:client' \
     xmlns:stream='http://etherx.jabber.org/streams' version='1.0' id='closed'>\
-    <stream:features><bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'/></stream:features>\
-    </stream:stream>";
+    <stream:features><bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'/></stream:features>";
+const CLOSED: &[u8] = b"</stream:stream>";
 
 /// Where a stream's wishes arrive; none of them is ever dropped.
 pub(super) struct Wishes(mpsc::Receiver<Wish>);
@@ -64,11 +67,17 @@ pub(super) fn release(wish: Wish) {
     });
 }
 
-async fn closed_connection() -> Option<Connection> {
-    let wire: Wire = Box::new(tokio::io::join(OPENED_AND_CLOSED, tokio::io::sink()));
+/// A stream on which the server said this and closed it.
+pub(super) async fn stream_of(said: &[u8]) -> Option<(StreamFeatures, XmppStream)> {
+    let said = Cursor::new([OPENED, said, CLOSED].concat());
+    let wire: Wire = Box::new(tokio::io::join(said, tokio::io::sink()));
     let header = StreamHeader::default();
     let pending = initiate_stream(wire, ns::JABBER_CLIENT, header, Timeouts::tight()).await;
-    let (features, stream) = pending.ok()?.recv_features().await.ok()?;
+    pending.ok()?.recv_features().await.ok()
+}
+
+async fn closed_connection() -> Option<Connection> {
+    let (features, stream) = stream_of(b"").await?;
     let identity = BareJid::new("closed.invalid").ok()?.into();
     Some(Connection {
         stream,

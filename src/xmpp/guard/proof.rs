@@ -9,6 +9,10 @@ use xmpp_parsers::minidom::rxml::{Event, Parse, Parser};
 /// A stream's header is no longer, in bytes; of a longer one no stanza is read.
 const HEADER_BYTES: usize = 16 * 1024;
 
+/// A stanza with this in it counts as proved: for tests of what comes after the guard.
+#[cfg(test)]
+pub(in super::super) const UNPROVED: &str = "id='unproved'";
+
 /// Reads what is to be passed on, after the header of its stream.
 #[derive(Default)]
 pub(super) struct Proof {
@@ -43,6 +47,10 @@ impl Proof {
     pub(super) fn read(&mut self, whole: &[u8]) -> Result<(), String> {
         if self.ended {
             return Err("the stream has ended".into());
+        }
+        #[cfg(test)]
+        if String::from_utf8_lossy(whole).contains(UNPROVED) {
+            return Ok(());
         }
         let mut parser = match self.parser.take() {
             Some(parser) => parser,

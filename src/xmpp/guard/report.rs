@@ -1,7 +1,7 @@
 //! What the guard tells the session, beside the stream.
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::Limit;
 use crate::vitals::Count;
@@ -17,6 +17,7 @@ struct Shared {
     /// Of all connections.
     trips: Arc<Trips>,
     stream_error: Mutex<Option<StreamError>>,
+    left: Mutex<Vec<u8>>,
 }
 
 /// Stanzas that were cut short, on all connections, by the limit that they broke.
@@ -75,6 +76,20 @@ impl GuardReport {
         self.slot().take()
     }
 
+    /// What the parser was given last, as soon as its connection is gone.
+    #[must_use]
+    pub fn take_left(&self) -> Vec<u8> {
+        std::mem::take(&mut *self.left())
+    }
+
+    pub(super) fn leave(&self, last: Vec<u8>) {
+        *self.left() = last;
+    }
+
+    fn left(&self) -> MutexGuard<'_, Vec<u8>> {
+        self.0.left.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     pub(super) fn count(&self, received: usize) {
         let received = u64::try_from(received).unwrap_or(u64::MAX);
         self.0.received.fetch_add(received, Ordering::Relaxed);
@@ -98,7 +113,7 @@ impl GuardReport {
         *self.slot() = Some(error);
     }
 
-    fn slot(&self) -> std::sync::MutexGuard<'_, Option<StreamError>> {
+    fn slot(&self) -> MutexGuard<'_, Option<StreamError>> {
         let slot = self.0.stream_error.lock();
         slot.unwrap_or_else(PoisonError::into_inner)
     }

@@ -23,12 +23,30 @@ pub struct Guarded<S> {
     inner: S,
     guard: Guard,
     incoming: Box<[u8]>,
-    /// What the guard let through.
-    passed: Vec<u8>,
-    /// How much of `passed` has been read.
-    consumed: usize,
+    passed: Passed,
     /// When something passed last.
     passed_at: Instant,
+}
+
+/// What the guard let through. The report gets what is in it at the end of the connection.
+#[derive(Debug)]
+struct Passed {
+    bytes: Vec<u8>,
+    /// How much of `bytes` has been read.
+    consumed: usize,
+    report: GuardReport,
+}
+
+impl Passed {
+    fn unread(&self) -> &[u8] {
+        self.bytes.get(self.consumed..).unwrap_or_default()
+    }
+}
+
+impl Drop for Passed {
+    fn drop(&mut self) {
+        self.report.leave(std::mem::take(&mut self.bytes));
+    }
 }
 
 /// There is unread input where a connection must change hands: after `<proceed/>` somebody may
@@ -42,10 +60,13 @@ impl<S> Guarded<S> {
     pub fn new(inner: S, limits: GuardLimits, report: GuardReport) -> Self {
         Self {
             inner,
-            guard: Guard::new(limits, report),
+            guard: Guard::new(limits, report.clone()),
             incoming: vec![0; READ_BYTES].into_boxed_slice(),
-            passed: Vec::new(),
-            consumed: 0,
+            passed: Passed {
+                bytes: Vec::new(),
+                consumed: 0,
+                report,
+            },
             passed_at: Instant::now(),
         }
     }
@@ -57,20 +78,19 @@ impl<S> Guarded<S> {
 
     /// Something came in: where nothing passed for long, says that the connection lives.
     fn show_life(&mut self) {
-        let silent = self.passed.is_empty() && self.guard.holds_a_stanza();
+        let silent = self.passed.bytes.is_empty() && self.guard.holds_a_stanza();
         if silent && self.passed_at.elapsed() < SIGN_OF_LIFE_EVERY {
             return;
         }
         if silent {
-            self.passed.push(b' ');
+            self.passed.bytes.push(b' ');
         }
         self.passed_at = Instant::now();
     }
 
     /// Gives the connection back, with nothing read ahead. White space does not count.
     pub fn into_inner(self) -> Result<S, Unread> {
-        let unread = self.passed.get(self.consumed..).unwrap_or_default();
-        if unread.trim_ascii().is_empty() && self.guard.holds_nothing() {
+        if self.passed.unread().trim_ascii().is_empty() && self.guard.holds_nothing() {
             Ok(self.inner)
         } else {
             Err(Unread)
@@ -81,22 +101,22 @@ impl<S> Guarded<S> {
 impl<S: AsyncRead + Unpin> AsyncBufRead for Guarded<S> {
     fn poll_fill_buf(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<&[u8]>> {
         let this = self.get_mut();
-        while this.consumed >= this.passed.len() {
-            this.passed.clear();
-            this.consumed = 0;
+        while this.passed.unread().is_empty() {
             let mut buffer = ReadBuf::new(&mut this.incoming);
             ready!(Pin::new(&mut this.inner).poll_read(cx, &mut buffer))?;
             if buffer.filled().is_empty() {
                 break;
             }
-            this.guard.feed(buffer.filled(), &mut this.passed);
+            this.passed.bytes.clear();
+            this.passed.consumed = 0;
+            this.guard.feed(buffer.filled(), &mut this.passed.bytes);
             this.show_life();
         }
-        Poll::Ready(Ok(this.passed.get(this.consumed..).unwrap_or_default()))
+        Poll::Ready(Ok(this.passed.unread()))
     }
 
     fn consume(mut self: Pin<&mut Self>, amount: usize) {
-        self.consumed += amount;
+        self.passed.consumed += amount;
     }
 }
 
