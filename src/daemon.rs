@@ -217,7 +217,7 @@ pub async fn try_connections(config: &Config) -> Result<(), Report> {
 
 /// Visits the XMPP server step by step; an error where the password cannot be read.
 pub async fn visit_server(config: &Config) -> Result<xmpp::Visit, Report> {
-    Ok(xmpp::visit(&door_settings(config)?).await)
+    Ok(xmpp::visit(&door_settings(config)?, &SystemClock).await)
 }
 
 /// A store that still has to be made or migrated is asked for that alone.

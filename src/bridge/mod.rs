@@ -114,6 +114,12 @@ impl Bridge {
         }
     }
 
+    /// The time of day.
+    #[must_use]
+    pub fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
     /// From now on calls are answered like this.
     pub fn reconfigure(&self, settings: Settings) {
         *self

@@ -13,6 +13,7 @@ pub mod peer;
 mod queries;
 mod redial;
 mod roster;
+mod server_clock;
 mod session;
 pub mod settings;
 mod srv;
@@ -36,7 +37,7 @@ pub use redial::Refusals;
 pub use roster::Roster;
 pub use settings::{InvalidServer, Security, Server, Settings, Supervisor, TimeLimits};
 pub use tls::check_authorities;
-pub use visit::{Certificate, Visit, visit};
+pub use visit::{Certificate, ServerTime, Visit, visit};
 pub use vitals::{Call, Calls, Vitals};
 pub use wire::ConnectError;
 

@@ -21,6 +21,7 @@ use super::lane::{Lanes, Work};
 use super::link::{Link, LinkEvent};
 use super::queries;
 use super::roster::{Roster, Strangers};
+use super::server_clock::ServerClock;
 use super::settings::{Settings, Supervisor};
 use super::teller;
 use super::unasked::Mouthpiece;
@@ -46,6 +47,7 @@ pub(super) struct Session {
     tellers: JoinSet<()>,
     roster: Roster,
     strangers: Strangers,
+    server_clock: ServerClock,
     /// Who may speak, when that changes.
     supervisors: watch::Receiver<Vec<Supervisor>>,
     /// For tellers that begin later.
@@ -73,6 +75,7 @@ impl Session {
             lanes: Lanes::start(owners, settings.queue, &bridge, &vitals, &replies),
             roster: Roster::new(settings.supervisors.clone()),
             strangers: Strangers::default(),
+            server_clock: ServerClock::default(),
             supervisors,
             mouthpiece,
             ticks: ticks(),
@@ -87,7 +90,7 @@ impl Session {
         loop {
             self.vitals.pulse.turn();
             tokio::select! {
-                _ = self.ticks.tick() => self.vitals.set_queues(self.lanes.waiting()),
+                _ = self.ticks.tick() => self.on_tick(),
                 event = self.link.next() => match event {
                     Ok(event) => self.on_event(event),
                     Err(error) => {
@@ -136,6 +139,19 @@ impl Session {
         self.link.close(self.settings.limits.goodbye).await;
     }
 
+    fn on_tick(&mut self) {
+        self.vitals.set_queues(self.lanes.waiting());
+        if self.link.is_up() && self.server_clock.is_due() {
+            self.ask_time();
+        }
+    }
+
+    fn ask_time(&mut self) {
+        let now = self.bridge.now();
+        let question = self.server_clock.ask(&self.settings.jid, now);
+        self.link.send(question);
+    }
+
     /// Others may speak from now on. What is in hand of those before is answered.
     fn on_supervisors(&mut self) {
         let supervisors = self.supervisors.borrow_and_update().clone();
@@ -154,7 +170,11 @@ impl Session {
 
     fn on_event(&mut self, event: LinkEvent) {
         match event {
-            LinkEvent::Fresh => self.announce(),
+            LinkEvent::Fresh => {
+                // Before the server hands out what it has stamped and kept.
+                self.ask_time();
+                self.announce();
+            }
             LinkEvent::Stanza(stanza) => match *stanza {
                 Stanza::Iq(iq) => self.on_iq(&iq),
                 Stanza::Message(message) => self.on_message(message),
@@ -193,6 +213,9 @@ impl Session {
     /// A supervisor's get or set has exactly one answer, another sender's at most one.
     fn on_iq(&mut self, iq: &Iq) {
         if matches!(iq, Iq::Result { .. } | Iq::Error { .. }) {
+            if self.is_server(iq.from()) {
+                self.server_clock.hear(iq, self.bridge.now());
+            }
             return;
         }
         if let Some(answer) = queries::answer(iq) {
@@ -213,10 +236,11 @@ impl Session {
     /// Whether this is a supervisor or our own server, which may end a session that does not
     /// answer its ping.
     fn is_known(&self, from: Option<&Jid>) -> bool {
-        from.is_none_or(|from| {
-            let is_server = from.node().is_none() && from.domain() == self.settings.jid.domain();
-            is_server || self.roster.find(from).is_some()
-        })
+        self.is_server(from) || from.is_some_and(|from| self.roster.find(from).is_some())
+    }
+
+    fn is_server(&self, from: Option<&Jid>) -> bool {
+        from.is_none_or(|from| from.node().is_none() && from.domain() == self.settings.jid.domain())
     }
 
     fn on_message(&mut self, message: Message) {
@@ -238,7 +262,9 @@ impl Session {
         let origin = Origin {
             owner,
             arrived: Instant::now(),
-            sent_at: letter.sent_at(),
+            sent_at: letter
+                .sent_at()
+                .map(|stamp| self.server_clock.by_ours(stamp)),
             line_empty_at: self.link.empty_at(),
             stanza_id: letter.stanza_id(),
             room: letter.room(self.settings.max_stanza),

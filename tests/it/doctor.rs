@@ -3,11 +3,12 @@
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
 use std::process::{Command, Output};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use gristmill::error::Code;
 use serde_json::Value;
 
+use crate::rig::ejabberd::Ejabberd;
 use crate::rig::folder;
 use crate::rig::gristmill::{ACCOUNTS, EXECUTOR_JID, Gristmill, SUPERVISOR, secret};
 use crate::rig::mariadb::MariaDb;
@@ -98,6 +99,7 @@ fn a_running_daemon_is_well_and_is_not_disturbed() {
             "XMPP server",
             "certificate",
             "log-in",
+            "XMPP clock",
             "runner",
             "daemon",
         ],
@@ -120,6 +122,29 @@ fn a_running_daemon_is_well_and_is_not_disturbed() {
     };
     assert!(error(&lines, "daemon", Code::DaemonNotReady).contains("XMPP offline"));
     daemon.stop();
+}
+
+#[test]
+fn the_clock_of_the_xmpp_server_is_looked_at() {
+    let server = Prosody::start_with(&Setup {
+        accounts: ACCOUNTS,
+        ahead: Duration::from_mins(5),
+        ..Setup::default()
+    });
+    let (_, lines) = doctor(&Gristmill::prepared(&server), &[]);
+    let what = warning(&lines, "XMPP clock");
+    assert!(what.contains("4m") || what.contains("5m"), "{what}");
+    assert!(what.contains("ahead of this machine's"), "{what}");
+
+    // It has no module that tells the time.
+    let server = Ejabberd::start(ACCOUNTS);
+    let (_, lines) = doctor(&Gristmill::prepared(&server), &[]);
+    let clock = lines
+        .iter()
+        .find(|line| line.check == "XMPP clock")
+        .unwrap();
+    assert_eq!(clock.verdict, "ok");
+    assert!(clock.what.contains("is not known"), "{clock:?}");
 }
 
 #[test]

@@ -6,7 +6,7 @@ use crate::rig::XmppServer;
 use crate::rig::documents::{execute_jobs, get_executor_data};
 use crate::rig::ejabberd::Ejabberd;
 use crate::rig::gristmill::{ACCOUNTS, EXECUTOR_JID, Gristmill, SECOND_EXECUTOR_JID, SUPERVISOR};
-use crate::rig::prosody::Prosody;
+use crate::rig::prosody::{Prosody, Setup};
 use crate::rig::slixmpp::{Carrier, PATIENCE, Supervisor};
 
 #[test]
@@ -17,6 +17,16 @@ fn prosody_delivers_late_what_was_answered_rejected() {
 #[test]
 fn ejabberd_delivers_late_what_was_answered_rejected() {
     late_after_rejected(&Ejabberd::start(ACCOUNTS));
+}
+
+/// By its stamps the job was sent long after it was answered `rejected`.
+#[test]
+fn a_server_whose_clock_is_ahead_delivers_late_what_was_answered_rejected() {
+    late_after_rejected(&Prosody::start_with(&Setup {
+        accounts: ACCOUNTS,
+        ahead: Duration::from_mins(5),
+        ..Setup::default()
+    }));
 }
 
 /// The supervisor asked another daemon of the same store, heard `rejected`, and may have given the

@@ -1,6 +1,7 @@
 //! `gristmill doctor`: everything that the daemon needs, looked at beside a running daemon or
-//! without one. It changes nothing, and binds no resource.
+//! without one. It changes nothing, and binds no resource that is configured.
 
+mod clock;
 mod daemon;
 mod disk;
 mod finding;

@@ -2,8 +2,6 @@
 
 use std::time::Instant;
 
-use jiff::{SignedDuration, Timestamp};
-
 use crate::bridge;
 use crate::buffer::{self, Options, Step, StoreUrl};
 use crate::cli::migrate::loss;
@@ -12,16 +10,13 @@ use crate::daemon::{self, SystemClock};
 use crate::error::{Code, Report};
 use crate::job::policy::Clock;
 
+use super::clock::compare;
 use super::finding::Finding;
 
 const STORE: &str = "store";
 const SCHEMA: &str = "schema";
 const CLOCK: &str = "clock";
 const COPY: &str = "copy";
-
-/// Daemons of one store whose clocks differ by more wait too long, or not long enough, before they
-/// try a job again.
-const CLOCK_WARNING: SignedDuration = SignedDuration::from_secs(5);
 
 pub(super) async fn look(config: &Config) -> Vec<Finding> {
     let url = &config.buffer.url;
@@ -97,38 +92,7 @@ async fn clock(config: &Config, options: &Options) -> Finding {
     let before = SystemClock.now();
     match buffer::store_time(&config.buffer.url, options).await {
         Ok(None) => Finding::ok(CLOCK, "the store has this machine's"),
-        Ok(Some(there)) => compare(before, there, SystemClock.now()),
+        Ok(Some(there)) => compare(CLOCK, "the store's", before, there, SystemClock.now()),
         Err(error) => Finding::of_report(CLOCK, &daemon::store_report(&config.buffer.url, &error)),
-    }
-}
-
-/// The store told the time at some moment between two of ours.
-fn compare(before: Timestamp, there: Timestamp, after: Timestamp) -> Finding {
-    let ahead = there.duration_since(after).max(SignedDuration::ZERO);
-    let behind = before.duration_since(there).max(SignedDuration::ZERO);
-    let off = ahead.max(behind);
-    if off <= CLOCK_WARNING {
-        return Finding::ok(CLOCK, "the store's and this machine's agree");
-    }
-    let word = if ahead > behind { "ahead" } else { "behind" };
-    let what = format!("the store's is {off:#} {word} of this machine's");
-    Finding::warning(CLOCK, what, "set both by NTP (`timedatectl`)")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::super::finding::Verdict;
-    use super::*;
-
-    #[test]
-    fn clocks_may_differ_by_a_little() {
-        let at = |second| Timestamp::from_second(second).unwrap();
-        let verdict = |there| compare(at(1000), at(there), at(1002)).verdict;
-        for there in [995, 1001, 1007] {
-            assert_eq!(verdict(there), Verdict::Ok, "{there}");
-        }
-        for there in [994, 1008, 5000] {
-            assert_eq!(verdict(there), Verdict::Warning, "{there}");
-        }
     }
 }

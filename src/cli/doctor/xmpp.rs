@@ -8,11 +8,13 @@ use crate::error::Code;
 use crate::job::policy::Clock;
 use crate::xmpp::{Certificate, ConnectError};
 
+use super::clock::compare;
 use super::finding::Finding;
 
 const SERVER: &str = "XMPP server";
 const CERTIFICATE: &str = "certificate";
 const LOGIN: &str = "log-in";
+const CLOCK: &str = "XMPP clock";
 
 /// A certificate that ends sooner is a warning.
 const ENDS_SOON: SignedDuration = SignedDuration::from_hours(14 * 24);
@@ -49,6 +51,11 @@ pub(super) async fn look(config: &Config) -> Vec<Finding> {
             &error,
             "check xmpp.jid and xmpp.password_file",
         ),
+    }));
+    findings.extend(visit.time.map(|time| match time {
+        Ok(time) => compare(CLOCK, "the server's", time.asked, time.told, time.answered),
+        // Nothing depends on it but the age of what was delayed.
+        Err(error) => Finding::ok(CLOCK, format!("the server's is not known: {error}")),
     }));
     findings
 }

@@ -5,6 +5,7 @@ use std::fs;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
+use std::time::Duration;
 
 use tempfile::TempDir;
 
@@ -43,6 +44,8 @@ pub struct Setup<'a> {
     pub identity: Identity,
     /// More lines for the global section of its configuration.
     pub more: &'a str,
+    /// How far its clock is ahead of this machine's.
+    pub ahead: Duration,
 }
 
 /// A server with its data; both end with this value.
@@ -52,6 +55,7 @@ pub struct Prosody {
     tls_port: Port,
     authority: Authority,
     folder: TempDir,
+    ahead: Duration,
 }
 
 impl Prosody {
@@ -83,6 +87,7 @@ impl Prosody {
             tls_port: Port::free(),
             authority,
             folder,
+            ahead: setup.ahead,
         };
         let config = server.config(setup);
         fs::write(server.config_file(), config).expect("the configuration");
@@ -98,6 +103,9 @@ impl Prosody {
         assert!(self.process.is_none(), "the server is already running");
         let mut command = dying_with_us(&server("prosody", PACKAGE));
         command.arg("-F").arg("--config").arg(self.config_file());
+        if !self.ahead.is_zero() {
+            command.env("LUA_INIT", clock_ahead(self.ahead));
+        }
         let mut process = Process::start("prosody", command, &self.path("log"));
         process.wait_until("listening", || {
             self.port.answers() && self.tls_port.answers()
@@ -222,8 +230,19 @@ impl Default for Setup<'_> {
             limits,
             identity,
             more: "",
+            ahead: Duration::ZERO,
         }
     }
+}
+
+/// What has a Lua interpreter tell another time than the machine's.
+fn clock_ahead(by: Duration) -> String {
+    format!(
+        "local time, date = os.time, os.date; \
+         os.time = function(t) if t then return time(t) end return time() + {seconds} end; \
+         os.date = function(f, t) return date(f, t or os.time()) end",
+        seconds = by.as_secs()
+    )
 }
 
 /// The settings of `packaging/`, for these accounts.
