@@ -25,6 +25,8 @@ pub const BUFFER_TIMEOUT: Duration = Duration::from_secs(20);
 pub struct Door {
     shutdown: CancellationToken,
     task: Option<JoinHandle<Result<(), DoorError>>>,
+    /// What it tells of itself.
+    pub vitals: Arc<xmpp::Vitals>,
     #[allow(dead_code, reason = "removed with the door")]
     store: Option<TempDir>,
 }
@@ -79,17 +81,19 @@ impl Door {
         };
         let bridge = Arc::new(Bridge::new(store, Arc::new(WallClock), bridge));
         let shutdown = CancellationToken::new();
+        let vitals = Arc::<xmpp::Vitals>::default();
         let (_, supervisors) = tokio::sync::watch::channel(Vec::new());
         let task = tokio::spawn(xmpp::run(
             settings,
             bridge,
-            Arc::default(),
+            vitals.clone(),
             supervisors,
             shutdown.clone(),
         ));
         Self {
             shutdown,
             task: Some(task),
+            vitals,
             store: None,
         }
     }
