@@ -50,6 +50,7 @@ pub(super) struct Secured {
 pub struct Connector {
     settings: Arc<Settings>,
     trips: Arc<Trips>,
+    doubt: bool,
 }
 
 impl Connector {
@@ -59,6 +60,7 @@ impl Connector {
         Self {
             settings,
             trips: Arc::default(),
+            doubt: false,
         }
     }
 
@@ -69,10 +71,16 @@ impl Connector {
         self
     }
 
+    /// The same; with doubt, its guards have each stanza read by all that will read it.
+    pub(super) fn doubting(mut self, doubt: bool) -> Self {
+        self.doubt = doubt;
+        self
+    }
+
     /// One try: a stream that is logged in and not yet bound.
     pub async fn open(&self) -> Result<Established, ConnectError> {
         let tcp = self.reach().await?;
-        let report = GuardReport::counting_in(self.trips.clone());
+        let report = GuardReport::counting_in(self.trips.clone()).doubting(self.doubt);
         let secured = self.secure(tcp, &report).await?;
         let (stream, features) = self.enter(secured).await?;
         let connection = Connection {

@@ -309,7 +309,8 @@ impl Link {
 
     fn dial_if_wished(&mut self) {
         if self.state == State::Down && self.wish.is_some() && self.dialling.is_none() {
-            let (connector, wait) = (self.connector.clone(), self.wait);
+            let connector = self.connector.clone().doubting(self.doubts_the_proof());
+            let wait = self.wait;
             tracing::debug!(?wait, "connecting");
             let dialling = async move {
                 sleep(wait).await;

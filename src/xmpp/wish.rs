@@ -5,9 +5,11 @@
 
 use std::io::Cursor;
 
+use futures::{FutureExt, StreamExt};
 use tokio::sync::{mpsc, oneshot};
+use tokio::task::unconstrained;
 use tokio_xmpp::stanzastream::{Connection, StanzaStream, XmppStream};
-use tokio_xmpp::xmlstream::{StreamHeader, Timeouts, initiate_stream};
+use tokio_xmpp::xmlstream::{ReadError, StreamHeader, Timeouts, initiate_stream};
 use xmpp_parsers::jid::BareJid;
 use xmpp_parsers::ns;
 use xmpp_parsers::stream_features::StreamFeatures;
@@ -17,11 +19,12 @@ use super::wire::Wire;
 /// Where a stream takes its next connection from.
 pub(super) type Wish = oneshot::Sender<Connection>;
 
-/// What a server says that opens a stream, and that closes it.
-const OPENED: &[u8] = b"<stream:stream xmlns='jabber:client' \
-    xmlns:stream='http://etherx.jabber.org/streams' version='1.0' id='closed'>\
-    <stream:features><bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'/></stream:features>";
-const CLOSED: &[u8] = b"</stream:stream>";
+/// What a server says that opens a stream, and then closes it.
+const HEADER: &[u8] = b"<stream:stream xmlns='jabber:client' \
+    xmlns:stream='http://etherx.jabber.org/streams' version='1.0' id='closed'>";
+const FEATURES: &[u8] = b"<stream:features>\
+    <bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'/></stream:features>";
+const FOOTER: &[u8] = b"</stream:stream>";
 
 /// Where a stream's wishes arrive; none of them is ever dropped.
 pub(super) struct Wishes(mpsc::Receiver<Wish>);
@@ -67,9 +70,25 @@ pub(super) fn release(wish: Wish) {
     });
 }
 
+/// Why a stream's reader cannot read this, in its words; `None` where it can.
+pub(super) fn why_unreadable(header: Option<&[u8]>, said: &[u8]) -> Option<String> {
+    let read = async {
+        let (_, mut stream) = stream_of(header.unwrap_or(HEADER), said).await?;
+        loop {
+            match stream.next().await? {
+                Err(ReadError::HardError(error)) => return Some(error.to_string()),
+                Err(ReadError::SoftTimeout | ReadError::StreamFooterReceived) => return None,
+                Ok(_) | Err(ReadError::ParseError(_)) => {}
+            }
+        }
+    };
+    // All of it is in memory.
+    unconstrained(read).now_or_never().flatten()
+}
+
 /// A stream on which the server said this and closed it.
-pub(super) async fn stream_of(said: &[u8]) -> Option<(StreamFeatures, XmppStream)> {
-    let said = Cursor::new([OPENED, said, CLOSED].concat());
+async fn stream_of(header: &[u8], said: &[u8]) -> Option<(StreamFeatures, XmppStream)> {
+    let said = Cursor::new([header, FEATURES, said, FOOTER].concat());
     let wire: Wire = Box::new(tokio::io::join(said, tokio::io::sink()));
     let header = StreamHeader::default();
     let pending = initiate_stream(wire, ns::JABBER_CLIENT, header, Timeouts::tight()).await;
@@ -77,7 +96,7 @@ pub(super) async fn stream_of(said: &[u8]) -> Option<(StreamFeatures, XmppStream
 }
 
 async fn closed_connection() -> Option<Connection> {
-    let (features, stream) = stream_of(b"").await?;
+    let (features, stream) = stream_of(HEADER, b"").await?;
     let identity = BareJid::new("closed.invalid").ok()?.into();
     Some(Connection {
         stream,
@@ -89,7 +108,6 @@ async fn closed_connection() -> Option<Connection> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use futures::StreamExt;
 
     #[tokio::test]
     async fn a_stream_whose_wish_is_released_ends() {
@@ -106,5 +124,31 @@ mod tests {
         let mut connection = closed_connection().await.unwrap();
         assert!(connection.features.can_bind());
         assert!(matches!(connection.stream.next().await, Some(Err(_))));
+    }
+
+    #[tokio::test]
+    async fn what_a_server_says_is_read_and_what_is_no_xml_is_told_why_not() {
+        let header = b"<?xml version='1.0'?><stream:stream xmlns='jabber:client' xml:lang='en' \
+            id='1' xmlns:stream='http://etherx.jabber.org/streams' version='1.0' from='here'>";
+        for said in [
+            "",
+            " ",
+            "<success xmlns='urn:ietf:params:xml:ns:xmpp-sasl'/>",
+            "<a xmlns='urn:xmpp:sm:3' h='1'/>",
+            "<iq type='result' id='1'/>",
+            "<message><x xmlns='urn:x'/></message> <presence/>",
+            "<stream:error><conflict xmlns='urn:ietf:params:xml:ns:xmpp-streams'/></stream:error>",
+            "</stream:stream>",
+        ] {
+            assert_eq!(
+                why_unreadable(Some(header), said.as_bytes()),
+                None,
+                "{said}"
+            );
+        }
+        let said = b"<message><a></b></message>";
+        for header in [None, Some(&header[..])] {
+            assert!(why_unreadable(header, said).is_some());
+        }
     }
 }

@@ -6,12 +6,15 @@
 use xmpp_parsers::minidom::rxml::error::EndOrError;
 use xmpp_parsers::minidom::rxml::{Event, Parse, Parser};
 
+use super::super::wish::why_unreadable;
+
 /// A stream's header is no longer, in bytes; of a longer one no stanza is read.
 const HEADER_BYTES: usize = 16 * 1024;
 
-/// A stanza with this in it counts as proved: for tests of what comes after the guard.
+/// A stanza with this in it counts as read once, for tests of what comes after the guard; with the
+/// second one in it, as read again, too.
 #[cfg(test)]
-pub(in super::super) const UNPROVED: &str = "id='unproved'";
+pub(in super::super) const UNPROVED: [&str; 2] = ["id='unproved", "id='unproved-twice'"];
 
 /// Reads what is to be passed on, after the header of its stream.
 #[derive(Default)]
@@ -49,7 +52,7 @@ impl Proof {
             return Err("the stream has ended".into());
         }
         #[cfg(test)]
-        if String::from_utf8_lossy(whole).contains(UNPROVED) {
+        if String::from_utf8_lossy(whole).contains(UNPROVED[0]) {
             return Ok(());
         }
         let mut parser = match self.parser.take() {
@@ -60,6 +63,15 @@ impl Proof {
         self.parser = Some(parser);
         self.ended = end == End::Stream;
         Ok(())
+    }
+
+    /// Has all of a stream's reader read one whole element that [`read`](Self::read) has read.
+    pub(super) fn read_again(&self, whole: &[u8]) -> Result<(), String> {
+        #[cfg(test)]
+        if String::from_utf8_lossy(whole).contains(UNPROVED[1]) {
+            return Ok(());
+        }
+        why_unreadable(Some(&self.header), whole).map_or(Ok(()), Err)
     }
 
     fn fresh(&self) -> Result<Parser, String> {

@@ -1,6 +1,6 @@
 //! What the guard tells the session, beside the stream.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::Limit;
@@ -18,6 +18,7 @@ struct Shared {
     trips: Arc<Trips>,
     stream_error: Mutex<Option<StreamError>>,
     left: Mutex<Vec<u8>>,
+    doubt: AtomicBool,
 }
 
 /// Stanzas that were cut short, on all connections, by the limit that they broke.
@@ -56,6 +57,17 @@ impl GuardReport {
             trips,
             ..Shared::default()
         }))
+    }
+
+    /// With doubt, the guard's own proof of a stanza is not enough.
+    #[must_use]
+    pub fn doubting(self, doubt: bool) -> Self {
+        self.0.doubt.store(doubt, Ordering::Relaxed);
+        self
+    }
+
+    pub(super) fn doubts(&self) -> bool {
+        self.0.doubt.load(Ordering::Relaxed)
     }
 
     /// How many bytes came in: a sign of life, also where they make no stanza.

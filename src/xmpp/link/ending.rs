@@ -2,12 +2,8 @@
 
 use std::time::Duration;
 
-use futures::{FutureExt, StreamExt};
-use tokio::task::unconstrained;
-use tokio_xmpp::xmlstream::ReadError;
-
 use super::super::DoorError;
-use super::super::wish::stream_of;
+use super::super::wish::why_unreadable;
 use super::{Call, Link, State};
 
 /// After so many sessions in a row that our own parser ended, the next one is without presence.
@@ -35,6 +31,11 @@ impl Link {
     /// has sent it.
     pub(in super::super) fn may_be_seen(&self) -> bool {
         self.unreadable.in_a_row < UNREADABLE_SESSIONS
+    }
+
+    /// Whether the guard's proof was not enough.
+    pub(super) fn doubts_the_proof(&self) -> bool {
+        self.unreadable.in_a_row > 0
     }
 
     /// The current connection is no more; decides how long to wait before the next.
@@ -65,13 +66,16 @@ impl Link {
     }
 
     fn look_at_last_words(&mut self, last: &[u8], lived: Duration) {
-        let why = why_unreadable(last);
+        let why = why_unreadable(None, last);
         let was_brief = lived < self.settings.limits.long_lived;
         self.unreadable.count(why.is_some(), was_brief);
         match why {
-            Some(why) if self.may_be_seen() => {
-                tracing::warn!(why, "our XML parser cannot read what the server sent");
-            }
+            Some(why) if self.may_be_seen() => tracing::error!(
+                why,
+                "our XML parser cannot read what the server sent; until a session ends in another \
+                 way, each stanza is read by all of the parser before it is passed on; please \
+                 report this"
+            ),
             Some(why) => tracing::error!(
                 why,
                 "our XML parser cannot read what the server sends again and again; the next \
@@ -81,21 +85,4 @@ impl Link {
             None => {}
         }
     }
-}
-
-/// Why a stream's parser could not go on, in its words: another one like it reads what that one
-/// was given last. `None` where it can.
-fn why_unreadable(last: &[u8]) -> Option<String> {
-    let read = async {
-        let (_, mut stream) = stream_of(last).await?;
-        loop {
-            match stream.next().await? {
-                Err(ReadError::HardError(error)) => return Some(error.to_string()),
-                Err(ReadError::SoftTimeout | ReadError::StreamFooterReceived) => return None,
-                Ok(_) | Err(ReadError::ParseError(_)) => {}
-            }
-        }
-    };
-    // All of it is in memory.
-    unconstrained(read).now_or_never().flatten()
 }

@@ -99,13 +99,51 @@ async fn next_session(server: &Server, link: &mut Link) -> TcpStream {
     tcp
 }
 
+/// A line, what it counts, and the sender that it would hear others by.
+fn line(server: &Server) -> (Link, Arc<Vitals>, mpsc::Sender<Parcel>) {
+    let vitals = Arc::<Vitals>::default();
+    let (sender, outgoing) = mpsc::channel(1);
+    let (link, _) = Link::new(Arc::new(server.settings()), outgoing, vitals.clone());
+    (link, vitals, sender)
+}
+
+fn unreadable(id: &str) -> String {
+    format!("<message {id}><a></b></message>")
+}
+
+async fn next_id(link: &mut Link) -> Option<String> {
+    let heard = timeout(PATIENCE, link.next()).await.expect("a stanza");
+    match heard.unwrap() {
+        LinkEvent::Stanza(stanza) => match *stanza {
+            Stanza::Message(message) => message.id.map(|id| id.0),
+            other => panic!("no message: {other:?}"),
+        },
+        LinkEvent::Fresh => panic!("a new session"),
+    }
+}
+
+#[tokio::test]
+async fn what_the_proof_let_through_once_is_cut_when_it_is_sent_again() {
+    let server = Server::start().await;
+    let (mut link, vitals, _sender) = line(&server);
+    let unreadable = unreadable("id='unproved'");
+    let mut tcp = next_session(&server, &mut link).await;
+    say(&mut tcp, &unreadable).await;
+    let mut tcp = next_session(&server, &mut link).await;
+    assert!(link.may_be_seen());
+    say(&mut tcp, &unreadable).await;
+    say(&mut tcp, "<message id='next'><body>x</body></message>").await;
+    assert_eq!(next_id(&mut link).await.as_deref(), Some("unproved"));
+    assert_eq!(next_id(&mut link).await.as_deref(), Some("next"));
+    let cut: u64 = vitals.trips.iter().map(|(_, count)| count).sum();
+    assert_eq!(cut, 1);
+}
+
 #[tokio::test]
 async fn who_is_sent_again_and_again_what_no_parser_reads_is_not_seen_any_more() {
     let server = Server::start().await;
-    let vitals = Arc::<Vitals>::default();
-    let (_sender, outgoing) = mpsc::channel(1);
-    let (mut link, _) = Link::new(Arc::new(server.settings()), outgoing, vitals.clone());
-    let unreadable = format!("<message {UNPROVED}><a></b></message>");
+    let (mut link, vitals, _sender) = line(&server);
+    let unreadable = unreadable(UNPROVED[1]);
 
     // A session that ends in another way is between the first two.
     for ends_by_parser in [true, false, true, true] {
@@ -120,13 +158,8 @@ async fn who_is_sent_again_and_again_what_no_parser_reads_is_not_seen_any_more()
     }
     let mut tcp = next_session(&server, &mut link).await;
     assert!(!link.may_be_seen() && vitals.is_hidden());
-    say(
-        &mut tcp,
-        "<message from='a@here/b'><body>x</body></message>",
-    )
-    .await;
-    let heard = timeout(PATIENCE, link.next()).await.expect("a stanza");
-    assert!(matches!(heard, Ok(LinkEvent::Stanza(_))), "{heard:?}");
+    say(&mut tcp, "<message id='next'><body>x</body></message>").await;
+    assert_eq!(next_id(&mut link).await.as_deref(), Some("next"));
     drop(tcp);
     let _tcp = next_session(&server, &mut link).await;
     assert!(link.may_be_seen() && !vitals.is_hidden());
