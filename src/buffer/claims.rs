@@ -6,7 +6,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use jiff::Timestamp;
 
-use super::BufferError;
+use super::{BufferError, OpenBreaker};
 use crate::job::{
     Event, Fence, JobKey, Limits, Owner, Progress, RecordId, RunReport, State, Step, StoreId, Token,
 };
@@ -33,6 +33,14 @@ pub trait Claims: Send + Sync {
     /// Notes the lengths that a holder lives by, before it claims or adopts anything. While it
     /// holds claims each length only grows: a run may have been told of the longer one.
     async fn promise(&self, holder: &Holder, leases: Leases) -> Result<(), BufferError>;
+
+    /// Notes that the circuit breaker of this holder's runner is open, or, with `None`, that it is
+    /// not, for people who ask why jobs wait.
+    async fn note_breaker(
+        &self,
+        holder: &Holder,
+        open: Option<&OpenBreaker>,
+    ) -> Result<(), BufferError>;
 
     /// Which store this is.
     async fn store_id(&self) -> Result<StoreId, BufferError>;

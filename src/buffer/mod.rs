@@ -3,6 +3,7 @@
 //! A look-up has three outcomes, kept apart by type: found, absent, unreachable. To take one for
 //! another makes a job run twice.
 
+mod breakers;
 mod census;
 mod changes;
 mod claiming;
@@ -33,6 +34,7 @@ use crate::job::{
     Attempt, ContentHash, Event, JobId, JobKey, Owner, Record, RecordId, Refusal, State,
 };
 
+pub use breakers::OpenBreaker;
 pub use census::Census;
 pub use claims::{
     AdvanceRequest, Advanced, Change, ClaimRequest, Claimed, Claims, Holder, Lease, Leases,

@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 use jiff::Timestamp;
 
-use super::{BufferError, Lookup, TaskBuffer};
+use super::{BufferError, Lookup, OpenBreaker, TaskBuffer};
 use crate::job::{Action, Declined, Effect, RecordId};
 
 /// The store as operators' commands see it, beside a running daemon or without one.
@@ -21,6 +21,9 @@ pub trait Operations: TaskBuffer {
 
     /// Who drains, and why; and whose drain was ended, by whom and why.
     async fn drains(&self) -> Result<Vec<Drain>, BufferError>;
+
+    /// The runners that start no jobs, for their host is not fit for them.
+    async fn breakers(&self) -> Result<Vec<OpenBreaker>, BufferError>;
 
     /// Drops payload, outputs and events of one lot of records that ended long ago; their keys,
     /// hashes, record IDs and final words stay. Answers how many; 0: there are no more.

@@ -16,7 +16,7 @@ use super::holding::{Holding, Origin, Tenure};
 use super::life::Life;
 use super::settling::{Errand, Settler};
 use super::survey::{Found, Surveyor};
-use super::{Failure, Settings, Tools, breaker, orders, renewal, settling, tasks};
+use super::{Failure, Settings, Tools, breaker, noting, orders, renewal, settling, tasks};
 use crate::buffer::{BufferError, ClaimRequest, Claimed, Lease};
 use crate::job::RunKey;
 use crate::runner::RunError;
@@ -92,6 +92,7 @@ impl Conductor {
         }
         self.context.breaker().begin();
         tasks::spawn(&mut services, breaker::keep_looking(self.context.clone()));
+        tasks::spawn(&mut services, noting::keep_noting(self.context.clone()));
         services
     }
 

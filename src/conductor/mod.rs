@@ -20,6 +20,7 @@ mod counters;
 mod holding;
 mod lapse;
 mod life;
+mod noting;
 mod orders;
 mod patience;
 mod renewal;

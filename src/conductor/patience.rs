@@ -9,7 +9,7 @@ use tokio::time::timeout;
 use super::{Counters, Patience};
 use crate::buffer::{
     AdvanceRequest, Advanced, BufferError, ClaimRequest, Claimed, Claims, Holder, Lease, Leases,
-    Orders, ProgressReport, Renewed,
+    OpenBreaker, Orders, ProgressReport, Renewed,
 };
 use crate::job::{RecordId, RunKey, RunOrder, RunReport, StoreId, Token};
 use crate::runner::{News, RunError, RunState, Runner};
@@ -70,6 +70,14 @@ impl Claims for PatientClaims {
 
     async fn promise(&self, holder: &Holder, leases: Leases) -> Result<(), BufferError> {
         self.ask(self.claims.promise(holder, leases)).await
+    }
+
+    async fn note_breaker(
+        &self,
+        holder: &Holder,
+        open: Option<&OpenBreaker>,
+    ) -> Result<(), BufferError> {
+        self.ask(self.claims.note_breaker(holder, open)).await
     }
 
     async fn store_id(&self) -> Result<StoreId, BufferError> {

@@ -1,18 +1,31 @@
 //! What is wrong with the host is no fault of a job: jobs wait until it is mended, and people are
 //! told why.
 
-use std::fs;
+use std::fs::{self, File};
+use std::io::Write;
+use std::os::unix::fs::chown;
+use std::path::Path;
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use crate::rig::documents::document;
 use crate::rig::gristmill::{ACCOUNTS, EXECUTOR_JID, Gristmill, SUPERVISOR};
 use crate::rig::http::get;
-use crate::rig::process::PATIENCE;
+use crate::rig::process::{PATIENCE, command_as, is_root, program};
 use crate::rig::prosody::Prosody;
+use crate::rig::runner::{BESIDE, Runner};
 use crate::rig::slixmpp::{Carrier, Supervisor};
 
 /// Jobs that are handed in while the host is not fit.
 const JOBS: usize = 300;
+
+/// Less of them.
+const SOME_JOBS: usize = 20;
+
+/// Numbers of users that nobody has, one for each test.
+const SHUT_OUT_USER: u32 = 61_210;
+const FULL_USER: u32 = 61_211;
+const CROWDED_USER: u32 = 61_212;
 
 fn until(what: &str, mut is_so: impl FnMut() -> bool) {
     let limit = Instant::now() + PATIENCE;
@@ -60,6 +73,11 @@ fn hand_in(server: &Prosody, jobs: usize) {
         let reply = supervisor.ask(Carrier::Iq, &id, &document("executeJobs", &id, &all));
         assert!(reply.each("result").iter().all(|word| *word == "stored"));
     }
+}
+
+/// What the first job waits for.
+fn why(daemon: &Gristmill) -> String {
+    String::from_utf8(daemon.ask(&["job", "why", "1"]).stdout).unwrap()
 }
 
 fn lines_of(daemon: &Gristmill, what: &str) -> usize {
@@ -110,4 +128,125 @@ fn no_job_is_given_up_while_the_programs_are_gone() {
     assert!(is_ready(&daemon), "{}", reasons(&daemon));
     assert_eq!(lines_of(&daemon, "jobs are started again"), 1);
     assert_eq!(lines_of(&daemon, "WARN"), 1, "{}", daemon.log());
+}
+
+/// A daemon whose jobs run as an ordinary user, beside it.
+struct Site {
+    server: Prosody,
+    daemon: Gristmill,
+    runner: Runner,
+}
+
+impl Site {
+    fn open(user: u32, prepare: impl FnOnce(&Path)) -> Self {
+        let server = Prosody::start_fast(ACCOUNTS);
+        let user_of_runner = format!("runner.user='{user}'");
+        let flags = [
+            BESIDE,
+            "conductor.enabled=true",
+            "conductor.slots=4",
+            &user_of_runner,
+        ];
+        let daemon = Gristmill::on_sqlite(&server, &flags);
+        let work = daemon.folder().join("work");
+        fs::create_dir(&work).unwrap();
+        prepare(&work);
+        let runner = Runner::beside(&daemon, Some(user), &[]);
+        daemon.script("run", "echo ran >>$LOG");
+        until("ready", || is_ready(&daemon));
+        Self {
+            server,
+            daemon,
+            runner,
+        }
+    }
+
+    /// Jobs that are handed in while the host is broken wait, uncounted; then they run, once each.
+    fn jobs_wait_until_it_is_mended(&self, fault: &str) -> impl FnOnce() {
+        let daemon = &self.daemon;
+        hand_in(&self.server, SOME_JOBS);
+        until("it says why", || reasons(daemon).contains(fault));
+        until("`why` says it", || why(daemon).contains(fault));
+        // Some looks and some tries later.
+        std::thread::sleep(Duration::from_secs(3));
+        until("all wait", || count(daemon, "ready") == SOME_JOBS);
+        assert_eq!(lines_of(daemon, "no job is started"), 1, "{}", daemon.log());
+        || {
+            until("all have run", || count(daemon, "succeeded") == SOME_JOBS);
+            assert_eq!(daemon.job_log().lines().count(), SOME_JOBS, "each ran once");
+            assert!(is_ready(daemon), "{}", reasons(daemon));
+            until("`why` has forgotten it", || {
+                !why(daemon).contains("no job is started")
+            });
+            assert_counted_nothing(daemon);
+        }
+    }
+}
+
+fn assert_counted_nothing(daemon: &Gristmill) {
+    let listed = daemon.ask(&["job", "list", "--json", "--limit", "1000"]);
+    for line in String::from_utf8(listed.stdout).unwrap().lines() {
+        let job: serde_json::Value = serde_json::from_str(line).unwrap();
+        assert_eq!(job["failedRuns"], 0, "{job}");
+        assert_eq!(job["abandons"], 0, "{job}");
+    }
+}
+
+#[test]
+fn jobs_wait_while_the_runner_may_not_write_in_its_folder() {
+    let site = Site::open(SHUT_OUT_USER, |_| ());
+    let runs = site.daemon.folder().join("work/runs");
+    chown(&runs, Some(0), Some(0)).unwrap();
+    let mended = site.jobs_wait_until_it_is_mended("the folder of runs: Permission denied");
+    chown(&runs, Some(SHUT_OUT_USER), Some(SHUT_OUT_USER)).unwrap();
+    mended();
+}
+
+/// A small disk; gone when dropped.
+struct SmallDisk<'a>(&'a Path);
+
+impl Drop for SmallDisk<'_> {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg("--lazy").arg(self.0).status();
+    }
+}
+
+#[test]
+fn jobs_wait_while_the_folder_of_runs_is_full() {
+    assert!(is_root(), "only root can mount the small disk of this test");
+    let site = Site::open(FULL_USER, |work| {
+        let mut mount = Command::new(program("mount", "mount"));
+        mount
+            .args(["-t", "tmpfs", "-o", "size=4m", "none"])
+            .arg(work);
+        assert!(mount.status().unwrap().success());
+    });
+    let work = site.daemon.folder().join("work");
+    let _disk = SmallDisk(&work);
+    let ballast = work.join("ballast");
+    let mut file = File::create(&ballast).unwrap();
+    while file.write_all(&[0; 4096]).is_ok() {}
+    drop(file);
+    let mended = site.jobs_wait_until_it_is_mended("the folder of runs: No space left on device");
+    fs::remove_file(&ballast).unwrap();
+    mended();
+}
+
+/// No look sees that: the starts themselves fail.
+#[test]
+fn jobs_wait_while_the_machine_has_no_process_for_them() {
+    let site = Site::open(CROWDED_USER, |_| ());
+    // Who may raise it again: the limit that its user has set.
+    let limit = |most: &str| {
+        let mut prlimit = command_as(CROWDED_USER, program("prlimit", "util-linux"));
+        prlimit.arg(format!("--nproc={most}:"));
+        prlimit.arg(format!("--pid={}", site.runner.id()));
+        assert!(prlimit.status().unwrap().success());
+    };
+    limit("1");
+    let mended = site.jobs_wait_until_it_is_mended("Resource temporarily unavailable");
+    let faults = metric(&site.daemon, "gristmill_host_faults_total");
+    assert_ne!(faults, "gristmill_host_faults_total 0");
+    limit("1000");
+    mended();
 }

@@ -7,8 +7,8 @@ use async_trait::async_trait;
 use gristmill::buffer::{
     AdvanceRequest, Advanced, AnsweredWord, BufferError, Census, ClaimRequest, Claimed, Claims,
     Dossier, Holder, KeptJob, Kill, KnownJob, Lease, Leases, ListFilter, Lookup, Notice, Notices,
-    Orders, Owed, Owners, Peer, ProgressReport, Renewed, Store, StoreRequest, Stored, TakeNotices,
-    TaskBuffer,
+    OpenBreaker, Orders, Owed, Owners, Peer, ProgressReport, Renewed, Store, StoreRequest, Stored,
+    TakeNotices, TaskBuffer,
 };
 use gristmill::job::{Attempt, JobId, JobKey, Owner, Record, RecordId, State, StoreId, Token};
 use jiff::Timestamp;
@@ -137,6 +137,15 @@ impl<H: Hook> Claims for HookedStore<H> {
     async fn promise(&self, holder: &Holder, leases: Leases) -> Result<(), BufferError> {
         let promised = self.real.promise(holder, leases);
         self.hook.around("promise", promised).await
+    }
+
+    async fn note_breaker(
+        &self,
+        holder: &Holder,
+        open: Option<&OpenBreaker>,
+    ) -> Result<(), BufferError> {
+        let noted = self.real.note_breaker(holder, open);
+        self.hook.around("note_breaker", noted).await
     }
 
     async fn store_id(&self) -> Result<StoreId, BufferError> {

@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use super::Gate;
 use crate::buffer::{
     AdvanceRequest, Advanced, BufferError, ClaimRequest, Claimed, Claims, Holder, Lease, Leases,
-    Orders, ProgressReport, Renewed,
+    OpenBreaker, Orders, ProgressReport, Renewed,
 };
 use crate::job::{RecordId, StoreId, Token};
 
@@ -34,6 +34,15 @@ impl Claims for Gate {
 
     async fn promise(&self, holder: &Holder, leases: Leases) -> Result<(), BufferError> {
         self.ask(|store| async move { store.promise(holder, leases).await })
+            .await
+    }
+
+    async fn note_breaker(
+        &self,
+        holder: &Holder,
+        open: Option<&OpenBreaker>,
+    ) -> Result<(), BufferError> {
+        self.ask(|store| async move { store.note_breaker(holder, open).await })
             .await
     }
 

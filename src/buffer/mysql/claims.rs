@@ -3,11 +3,11 @@
 use async_trait::async_trait;
 use mysql_async::prelude::Queryable;
 
-use super::{MysqlBuffer, connect, standing};
+use super::{MysqlBuffer, breakers, connect, standing};
 use crate::buffer::row::store_id;
 use crate::buffer::{
     AdvanceRequest, Advanced, BufferError, ClaimRequest, Claimed, Claims, Holder, Lease, Leases,
-    Orders, ProgressReport, Renewed,
+    OpenBreaker, Orders, ProgressReport, Renewed,
 };
 use crate::job::{RecordId, StoreId, Token};
 
@@ -33,6 +33,16 @@ impl Claims for MysqlBuffer {
         let mut conn = self.server.take(&self.pool).await?;
         let promised = standing::promise(&mut conn, holder, leases).await;
         promised.map_err(|why| connect::error(&why))
+    }
+
+    async fn note_breaker(
+        &self,
+        holder: &Holder,
+        open: Option<&OpenBreaker>,
+    ) -> Result<(), BufferError> {
+        let mut conn = self.server.take(&self.pool).await?;
+        let noted = breakers::keep(&mut conn, holder, open).await;
+        noted.map_err(|why| connect::error(&why))
     }
 
     async fn store_id(&self) -> Result<StoreId, BufferError> {

@@ -4,6 +4,7 @@
 mod about;
 mod apply;
 mod batch;
+mod breakers;
 mod claim;
 mod claims;
 mod columns;

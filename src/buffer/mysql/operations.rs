@@ -8,6 +8,7 @@ use mysql_async::prelude::Queryable;
 use mysql_async::{Conn, Error, Row, Value};
 
 use super::apply::{apply, insert_events};
+use super::breakers;
 use super::keys::{self, OldLot};
 use super::session::Work;
 use super::statement::{read, select_in, update_in};
@@ -15,7 +16,7 @@ use super::{MysqlBuffer, connect};
 use crate::buffer::operating::{
     self, Answers, BELONGINGS, OPERATED_COLUMNS, OperatedRow, has_ended,
 };
-use crate::buffer::{BufferError, Drain, Note, OldKeys, Operation, Operations, Purge};
+use crate::buffer::{BufferError, Drain, Note, OldKeys, OpenBreaker, Operation, Operations, Purge};
 use crate::job::RecordId;
 
 #[async_trait]
@@ -31,6 +32,12 @@ impl Operations for MysqlBuffer {
     async fn drains(&self) -> Result<Vec<Drain>, BufferError> {
         let mut conn = self.server.take(&self.pool).await?;
         drains(&mut conn).await.map_err(|why| connect::error(&why))
+    }
+
+    async fn breakers(&self) -> Result<Vec<OpenBreaker>, BufferError> {
+        let mut conn = self.server.take(&self.pool).await?;
+        let breakers = breakers::read(&mut conn).await;
+        breakers.map_err(|why| connect::error(&why))
     }
 
     /// The lot is looked for without locks; only its rows are locked, while they are deleted.

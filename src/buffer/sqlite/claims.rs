@@ -6,13 +6,13 @@ use async_trait::async_trait;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::lookup::{bytes, optional_bytes};
-use super::{SqliteBuffer, changes, error};
+use super::{SqliteBuffer, breakers, changes, error};
 use crate::buffer::claiming::{self, DUE_AT_ONCE, DueRow, READY_COLUMNS, ReadyRow};
 use crate::buffer::row::store_id;
 use crate::buffer::settling::{self, EVENTS_DROPPED, STANDING_COLUMNS, StandingRow};
 use crate::buffer::{
     AdvanceRequest, Advanced, BufferError, ClaimRequest, Claimed, Claims, Holder, Lease, Leases,
-    Orders, ProgressReport, Renewed,
+    OpenBreaker, Orders, ProgressReport, Renewed,
 };
 use crate::job::{RecordId, StoreId, Token};
 
@@ -42,6 +42,16 @@ impl Claims for SqliteBuffer {
     async fn promise(&self, holder: &Holder, leases: Leases) -> Result<(), BufferError> {
         let holder = holder.clone();
         self.write(move |connection| promise(connection, &holder, leases))
+            .await
+    }
+
+    async fn note_breaker(
+        &self,
+        holder: &Holder,
+        open: Option<&OpenBreaker>,
+    ) -> Result<(), BufferError> {
+        let (holder, open) = (holder.clone(), open.cloned());
+        self.write(move |connection| breakers::keep(connection, &holder, open.as_ref()))
             .await
     }
 

@@ -1,5 +1,6 @@
 //! The task buffer in one SQLite file: one writer thread that groups commits, readers beside it.
 
+mod breakers;
 mod changes;
 mod claims;
 mod generation;

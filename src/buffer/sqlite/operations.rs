@@ -5,11 +5,12 @@ use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension, params};
 
 use super::SqliteBuffer;
+use super::breakers;
 use super::changes::{self, IN_LIST, list};
 use super::keys;
 use super::lookup::{bytes, optional_bytes};
 use crate::buffer::operating::{self, Answers, BELONGINGS, OPERATED_COLUMNS, OperatedRow};
-use crate::buffer::{BufferError, Drain, Note, OldKeys, Operation, Operations, Purge};
+use crate::buffer::{BufferError, Drain, Note, OldKeys, OpenBreaker, Operation, Operations, Purge};
 use crate::job::RecordId;
 
 #[async_trait]
@@ -26,6 +27,10 @@ impl Operations for SqliteBuffer {
 
     async fn drains(&self) -> Result<Vec<Drain>, BufferError> {
         self.read(drains).await
+    }
+
+    async fn breakers(&self) -> Result<Vec<OpenBreaker>, BufferError> {
+        self.read(breakers::read).await
     }
 
     /// The lot is looked for beside the writer; only its deletion makes others wait.

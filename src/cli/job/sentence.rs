@@ -5,7 +5,7 @@ use jiff::Timestamp;
 
 use super::super::drain;
 use super::present::{age, count, one_line, time_and_age};
-use crate::buffer::Drain;
+use crate::buffer::{Drain, OpenBreaker};
 use crate::job::{HeldFrom, Record, State};
 
 /// What a sentence depends on beside the record.
@@ -16,6 +16,8 @@ pub(super) struct Surroundings {
     pub(super) daemon: String,
     /// Who drains.
     pub(super) drains: Vec<Drain>,
+    /// Who starts no jobs, for its host is not fit for them.
+    pub(super) breakers: Vec<OpenBreaker>,
     /// Jobs that daemons hold.
     pub(super) in_hand: InHand,
     /// Whether other daemons may use the store, so that claims have leases.
@@ -106,6 +108,11 @@ fn due(record: &Record, why: &str, around: &Surroundings) -> Sentence {
     let drain = all.or_else(|| around.drains.iter().find(ours));
     let InHand { jobs, holders } = around.in_hand;
     let (obstacle, next) = match (drain, jobs) {
+        (None, _) if !around.breakers.is_empty() => (
+            unfit(&around.breakers, around.now),
+            "within a second of the host's being fit, or within half a minute of a start that \
+             failed; or by another daemon of this store",
+        ),
         (Some(drain), _) => (
             format!("but {}", drain::told(drain, around.now)),
             match drain.daemon {
@@ -138,6 +145,17 @@ fn due(record: &Record, why: &str, around: &Surroundings) -> Sentence {
         next: next.to_owned(),
         next_at: None,
     }
+}
+
+/// Whose hosts are not fit to start jobs.
+fn unfit(breakers: &[OpenBreaker], now: Timestamp) -> String {
+    let one = |open: &OpenBreaker| {
+        let (since, reason) = (time_and_age(open.since, now), one_line(&open.reason));
+        format!("{} since {since}: {reason}", open.daemon)
+    };
+    let all: Vec<_> = breakers.iter().map(one).collect();
+    let all = all.join("; ");
+    format!("but no job is started, for the host is not fit for it, by daemon {all}")
 }
 
 fn claimed(record: &Record, around: &Surroundings) -> Sentence {
@@ -308,7 +326,7 @@ fn are(jobs: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::buffer::Note;
+    use crate::buffer::{Holder, Note};
     use crate::job::Progress;
 
     use super::super::list::tests::{NOW, at, record};
@@ -320,6 +338,7 @@ mod tests {
             now: at(NOW),
             daemon: DAEMON.to_owned(),
             drains: Vec::new(),
+            breakers: Vec::new(),
             in_hand: InHand {
                 jobs: 3,
                 holders: 2,
@@ -403,6 +422,31 @@ mod tests {
             assert!(said.contains("ada@mill: new disks"), "{said}");
             assert!(of(&ready, &drained).next.contains("undrain"));
         }
+    }
+
+    #[test]
+    fn a_due_job_names_the_fault_of_a_host() {
+        let unfit = Surroundings {
+            breakers: vec![OpenBreaker {
+                holder: Holder::new("mill-1".to_owned()).unwrap(),
+                daemon: DAEMON.to_owned(),
+                reason: "/programs is empty".to_owned(),
+                since: at(NOW - 60),
+                seen: at(NOW),
+            }],
+            ..around()
+        };
+        let said = of(&record(State::Ready), &unfit).why;
+        assert!(said.contains("no job is started"), "{said}");
+        assert!(
+            said.contains(DAEMON) && said.contains("(1m ago): /programs is empty"),
+            "{said}"
+        );
+        let drained = Surroundings {
+            drains: vec![drain(None)],
+            ..unfit
+        };
+        assert!(of(&record(State::Ready), &drained).why.contains("ada@mill"));
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use jiff::SignedDuration;
 use serde_json::json;
 
 use crate::buffer::{ListFilter, Operations, StoreUrl, TaskBuffer};
@@ -19,6 +20,9 @@ use super::sentence::{self, InHand, Sentence, Surroundings};
 
 /// No more jobs in hand than these are counted.
 const MAX_COUNTED: u32 = 10_000;
+
+/// A daemon that lives notes every minute that its breaker is open.
+const SEEN_LATELY: SignedDuration = SignedDuration::from_mins(5);
 
 /// So many jobs are told about unless `--limit` says otherwise.
 const DEFAULT_LIMIT: u32 = 50;
@@ -56,10 +60,15 @@ async fn surroundings(
     let operations = store::for_looking_on(config).await?;
     let mut drains = operations.ask(Operations::drains).await?;
     drains.retain(|drain| drain.on);
+    let now = SystemClock.now();
+    let mut breakers = operations.ask(Operations::breakers).await?;
+    // What has not been seen for long is a daemon's that is gone.
+    breakers.retain(|open| now.duration_since(open.seen) < SEEN_LATELY);
     Ok(Surroundings {
-        now: SystemClock.now(),
+        now,
         daemon: config.xmpp.jid.to_string(),
         drains,
+        breakers,
         in_hand: in_hand(store).await?,
         shared: matches!(config.buffer.url, StoreUrl::Mysql(_)),
     })

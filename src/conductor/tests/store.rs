@@ -13,7 +13,7 @@ use super::checks;
 use super::world::{Inside, World};
 use crate::buffer::{
     AdvanceRequest, Advanced, BufferError, Change, ClaimRequest, Claimed, Claims, Holder, Lease,
-    Leases, Orders, ProgressReport, Renewed,
+    Leases, OpenBreaker, Orders, ProgressReport, Renewed,
 };
 use crate::job::{
     Action, Attempt, Effect, JobId, JobKey, Owner, RecordId, Ruling, Standing, State, StoreId,
@@ -199,6 +199,10 @@ impl Claims for StoreLine {
     }
 
     async fn promise(&self, _: &Holder, _: Leases) -> Result<(), BufferError> {
+        self.ask(|_| ()).await
+    }
+
+    async fn note_breaker(&self, _: &Holder, _: Option<&OpenBreaker>) -> Result<(), BufferError> {
         self.ask(|_| ()).await
     }
 

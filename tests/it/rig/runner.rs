@@ -98,6 +98,11 @@ impl Runner {
         self.folder.join("run/runner.sock")
     }
 
+    /// Its process ID.
+    pub fn id(&self) -> u32 {
+        self.process.as_ref().expect("a running runner").id()
+    }
+
     /// What it has logged.
     pub fn log(&self) -> String {
         fs::read_to_string(self.log_file()).unwrap_or_default()

@@ -68,7 +68,7 @@ pub const CASES: &[(&str, Case)] = cases! {
         a_hold_keeps_the_time_that_a_job_waits_for what_runs_again_begins_anew
         what_was_told_is_undone_by_force_only a_trashed_run_is_stale
         what_is_asked_twice_is_done_once;
-    draining: a_daemon_hears_that_it_drains drains_are_listed;
+    draining: a_daemon_hears_that_it_drains drains_are_listed open_breakers_are_listed;
     telling: whoever_listens_hears_of_new_words;
     purging: a_purge_keeps_names_and_final_words what_is_purged_is_still_a_duplicate
         only_what_ended_long_ago_is_purged a_purge_goes_by_lots what_is_purged_does_not_run_again
