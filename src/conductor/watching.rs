@@ -167,7 +167,10 @@ impl Life {
                     let reason = format!("what the run left behind cannot be read: {why}");
                     return Some(Word::new(Step::Abandon, reason));
                 }
-                Err(error) => tracing::warn!(run = %self.key(), %error, "not collected yet"),
+                Err(error) if failures == 0 => {
+                    tracing::warn!(run = %self.key(), %error, "not collected yet; asked again");
+                }
+                Err(error) => tracing::debug!(run = %self.key(), %error, "not collected yet"),
             }
             failures += 1;
             if !self.context.pause(failures).await {
