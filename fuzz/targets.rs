@@ -13,7 +13,7 @@ use gristmill::error::Kind;
 use gristmill::job::{RecordId, RunKey, RunOrder, RunReport, StoreId, Token};
 use gristmill::runner::remote::{Link, Settings};
 use gristmill::runner::socket::{Service, Users, listen, serve};
-use gristmill::runner::{News, RunError, RunState, Runner};
+use gristmill::runner::{Heard, News, RunError, RunState, Runner};
 use gristmill::vitals::Pulse;
 use gristmill::windmill::{Limits, read_call, read_job, read_reply, write_call};
 use gristmill::xmpp::guard::{Guard, GuardLimits, GuardReport};
@@ -317,7 +317,7 @@ impl Runner for Idle {
         nothing()
     }
 
-    async fn news(&self, _: RunKey, _: Option<u64>) -> Result<News, RunError> {
+    async fn news(&self, _: RunKey, _: Option<Heard>) -> Result<News, RunError> {
         Ok(News::default())
     }
 

@@ -40,6 +40,8 @@ pub struct Counters {
     pub busy_slots: Level,
     /// Living runs whose folder is gone, so that what becomes of them will not be known.
     pub vanished: Level,
+    /// Those of runs that should have ended, and live.
+    pub unending: Level,
 }
 
 /// Outcomes committed, by what they made of the job.

@@ -1,6 +1,7 @@
 //! The claims and runs in this conductor's hands.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -8,6 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::Leases;
 use crate::job::{RecordId, RunKey, Token};
+use crate::runner::Heard;
 
 /// One claim, or the run of one that has ended, in this conductor's hands.
 pub(super) struct Holding {
@@ -28,7 +30,9 @@ pub(super) struct Holding {
     /// What the runner keeps of it is being dropped.
     pub forgotten: CancellationToken,
     /// Up to where what its run says of itself is kept; `None`: the runner knows.
-    heard: Mutex<Option<u64>>,
+    heard: Mutex<Option<Heard>>,
+    /// Its run should have ended, and lives.
+    unending: AtomicBool,
 }
 
 /// How a claim came into these hands.
@@ -97,16 +101,22 @@ impl Holding {
             tenure: tokio::sync::Mutex::new(tenure),
             forgotten: CancellationToken::new(),
             heard: Mutex::default(),
+            unending: AtomicBool::default(),
         })
     }
 
+    /// Whether its run should have ended, and lives.
+    pub fn set_unending(&self, is_so: bool) {
+        self.unending.store(is_so, Ordering::Relaxed);
+    }
+
     /// Up to where what its run says of itself is kept.
-    pub fn heard(&self) -> Option<u64> {
+    pub fn heard(&self) -> Option<Heard> {
         *self.heard.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// It is kept up to here.
-    pub fn keep_heard(&self, heard: u64) {
+    pub fn keep_heard(&self, heard: Heard) {
         *self.heard.lock().unwrap_or_else(PoisonError::into_inner) = Some(heard);
     }
 }
@@ -122,6 +132,12 @@ impl Holdings {
 
     pub fn count(&self) -> usize {
         self.with(|all| all.len())
+    }
+
+    /// How many runs should have ended, and live.
+    pub fn unending(&self) -> usize {
+        let is_so = |holding: &&Arc<Holding>| holding.unending.load(Ordering::Relaxed);
+        self.with(|all| all.values().filter(is_so).count())
     }
 
     pub fn get(&self, key: RunKey) -> Option<Arc<Holding>> {

@@ -12,7 +12,7 @@ use crate::buffer::{
     OpenBreaker, Orders, ProgressReport, Renewed,
 };
 use crate::job::{RecordId, RunKey, RunOrder, RunReport, StoreId, Token};
-use crate::runner::{News, RunError, RunState, Runner};
+use crate::runner::{Heard, News, RunError, RunState, Runner};
 
 /// The end of a run is waited for in rounds of this length, with a look at it after each.
 const ENDED_ROUND: Duration = Duration::from_mins(1);
@@ -166,7 +166,7 @@ impl Runner for PatientRunner {
         self.ask(self.patience.collect, question).await
     }
 
-    async fn news(&self, run: RunKey, heard: Option<u64>) -> Result<News, RunError> {
+    async fn news(&self, run: RunKey, heard: Option<Heard>) -> Result<News, RunError> {
         let question = self.runner.news(run, heard);
         self.ask(self.patience.runner, question).await
     }

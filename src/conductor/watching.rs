@@ -17,8 +17,11 @@ const NEWS_EVERY: Duration = Duration::from_secs(1);
 /// How often it is asked in a row while it runs: for news, and then to tell the runner that they
 /// are kept, so that a daemon that starts again does not keep them twice.
 const LOOKS: u32 = 2;
-/// The same once it has ended.
-const LAST_LOOKS: u32 = 1000;
+/// The same once it has ended, and at most so often in vain.
+const LAST_LOOKS: u32 = 10_000;
+const LAST_TRIES: u32 = 5;
+/// A run that its runner could not end so often does not end.
+const UNENDING_AFTER: u32 = 3;
 
 /// How the wait for a run's end came to an end.
 enum Watched {
@@ -96,7 +99,9 @@ impl Life {
                     stop_at = Some(Instant::now() + again);
                 }
                 () = sleep_until(news_at) => {
-                    self.pass_on_news(LOOKS).await;
+                    if let Err(why) = self.pass_on_news(LOOKS).await {
+                        tracing::debug!(run = %self.key(), why, "its news are not kept yet");
+                    }
                     news_at = Instant::now() + NEWS_EVERY;
                 }
             }
@@ -105,22 +110,47 @@ impl Life {
 
     /// Returns once nothing of the run lives.
     async fn end(&self) {
-        let mut failures = 0;
-        while self.context.runner.ended(self.key()).await.is_err() {
+        let (mut failures, mut unending) = (0, 0);
+        while let Err(error) = self.context.runner.ended(self.key()).await {
             failures += 1;
+            if let RunError::Transient(why) = error {
+                unending += 1;
+                if unending == UNENDING_AFTER {
+                    tracing::warn!(run = %self.key(), why, "a run does not end, and keeps its slot");
+                    self.set_unending(true);
+                }
+            }
             tokio::time::sleep(self.context.wait_after(failures)).await;
+        }
+        if unending >= UNENDING_AFTER {
+            tracing::info!(run = %self.key(), "it has ended now");
+            self.set_unending(false);
         }
     }
 
-    /// Keeps what the run has said and was not kept yet, as far as so many looks go.
-    async fn pass_on_news(&self, looks: u32) {
+    fn set_unending(&self, is_so: bool) {
+        self.holding.set_unending(is_so);
+        let all = self.context.holdings.unending();
+        self.context.counters().unending.set(all);
+    }
+
+    /// Keeps what the run has said and was not kept yet, as far as so many looks go. `Err`: the
+    /// runner or the store did not answer.
+    async fn pass_on_news(&self, looks: u32) -> Result<(), String> {
         for _ in 0..looks {
             let heard = self.holding.heard();
-            let Ok(news) = self.context.runner.news(self.key(), heard).await else {
-                return;
+            let news = self.context.runner.news(self.key(), heard).await;
+            let news = match news {
+                // It never will be heard; its outcome says why, if it was made so on purpose.
+                Err(RunError::Permanent(why)) => {
+                    tracing::debug!(run = %self.key(), why, "it is not heard");
+                    break;
+                }
+                news => news.map_err(|error| error.to_string())?,
             };
-            if news.progress.is_none() && news.events.is_empty() {
-                return;
+            let has_any = news.progress.is_some() || !news.events.is_empty();
+            if !has_any && news.heard == heard.unwrap_or_default() {
+                break;
             }
             let report = ProgressReport {
                 id: self.key().record,
@@ -128,10 +158,33 @@ impl Life {
                 progress: news.progress,
                 events: news.events,
             };
-            match self.context.claims.report(report).await {
-                Ok(true) => self.holding.keep_heard(news.heard),
-                Ok(false) => return self.holding.lost.cancel(),
-                Err(_) => return,
+            if has_any && !self.keep(report).await? {
+                break;
+            }
+            self.holding.keep_heard(news.heard);
+        }
+        Ok(())
+    }
+
+    /// `false`: the claim is lost.
+    async fn keep(&self, report: ProgressReport) -> Result<bool, String> {
+        let kept = self.context.claims.report(report).await;
+        let kept = kept.map_err(|error| error.to_string())?;
+        if !kept {
+            self.holding.lost.cancel();
+        }
+        Ok(kept)
+    }
+
+    /// Keeps all that an ended run has said.
+    async fn pass_on_last_news(&self) {
+        let mut failures = 0;
+        while let Err(why) = self.pass_on_news(LAST_LOOKS).await {
+            failures += 1;
+            tracing::debug!(run = %self.key(), why, "its last news are not kept yet");
+            if failures == LAST_TRIES || !self.context.pause(failures).await {
+                tracing::warn!(run = %self.key(), why, "not all that it said is kept");
+                break;
             }
         }
     }
@@ -141,7 +194,7 @@ impl Life {
         let Some(word) = self.outcome().await else {
             return;
         };
-        self.pass_on_news(LAST_LOOKS).await;
+        self.pass_on_last_news().await;
         let failed = word.step != Step::Succeed;
         let mut words = Vec::new();
         if !started {
@@ -161,11 +214,17 @@ impl Life {
     async fn outcome(&self) -> Option<Word> {
         let mut failures = 0;
         loop {
-            match self.context.runner.collect(self.key()).await {
+            let collected = tokio::select! {
+                biased;
+                () = self.context.leave.cancelled() => return None,
+                collected = self.context.runner.collect(self.key()) => collected,
+            };
+            match collected {
                 Ok(report) => return Some(self.word_of(report)),
                 Err(RunError::Permanent(why)) => {
-                    let reason = format!("what the run left behind cannot be read: {why}");
-                    return Some(Word::new(Step::Abandon, reason));
+                    // Another run would leave the same.
+                    let reason = format!("what the run left behind cannot be used: {why}");
+                    return Some(Word::new(Step::Fail { retry: false }, reason));
                 }
                 Err(error) if failures == 0 => {
                     tracing::warn!(run = %self.key(), %error, "not collected yet; asked again");

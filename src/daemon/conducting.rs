@@ -303,7 +303,7 @@ mod tests {
     use crate::buffer::{self, Options};
     use crate::config::{self, FileChoice, Sources};
     use crate::job::{RunKey, RunOrder, RunReport, StoreId};
-    use crate::runner::{News, RunError, RunState};
+    use crate::runner::{Heard, News, RunError, RunState};
 
     /// A bug.
     struct Panics;
@@ -334,7 +334,7 @@ mod tests {
         async fn collect(&self, _: RunKey) -> Result<RunReport, RunError> {
             unreachable!()
         }
-        async fn news(&self, _: RunKey, _: Option<u64>) -> Result<News, RunError> {
+        async fn news(&self, _: RunKey, _: Option<Heard>) -> Result<News, RunError> {
             unreachable!()
         }
         async fn runs(&self) -> Result<Vec<RunKey>, RunError> {

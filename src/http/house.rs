@@ -105,10 +105,14 @@ impl House {
             let (why, since) = (unfit.why, unfit.since);
             found.push(format!("the host starts no jobs since {since:.0}: {why}"));
         }
-        let vanished = self.conductor.as_ref();
-        let vanished = vanished.map_or(0, |vitals| vitals.counters.vanished.get());
+        let vitals = self.conductor.as_ref();
+        let vanished = vitals.map_or(0, |vitals| vitals.counters.vanished.get());
         if vanished > 0 {
             found.push(format!("the folders of {vanished} living runs are gone"));
+        }
+        let unending = vitals.map_or(0, |vitals| vitals.counters.unending.get());
+        if unending > 0 {
+            found.push(format!("{unending} slots are held by runs that do not end"));
         }
         if self.is_draining() {
             found.push("draining".to_owned());

@@ -263,7 +263,7 @@ fn host(page: &mut Page, vitals: &conductor::Vitals) -> fmt::Result {
     )
 }
 
-fn conductor(page: &mut Page, counters: &Counters) -> fmt::Result {
+fn slots(page: &mut Page, counters: &Counters) -> fmt::Result {
     page.gauge(
         "gristmill_slots",
         "Jobs that are run at a time.",
@@ -274,6 +274,15 @@ fn conductor(page: &mut Page, counters: &Counters) -> fmt::Result {
         "Slots that are taken.",
         Some(counters.busy_slots.get()),
     )?;
+    page.gauge(
+        "gristmill_slots_unending",
+        "Slots that are held by runs that should have ended, and do not end.",
+        Some(counters.unending.get()),
+    )
+}
+
+fn conductor(page: &mut Page, counters: &Counters) -> fmt::Result {
+    slots(page, counters)?;
     let outcomes = counters.outcomes.all();
     page.counters(
         "gristmill_runs_total",

@@ -29,7 +29,8 @@ pub(super) enum Step {
     Execution,
     /// A run that has started is looked at, told something, or cleared away.
     Running,
-    /// A declared output is read.
+    /// What stands in a run's folder is opened, which its program may have changed: a declared
+    /// output, or a file of ours.
     Output,
 }
 
@@ -74,7 +75,13 @@ impl Step {
             )
             | (
                 Self::Output,
-                Errno::NOENT | Errno::LOOP | Errno::NXIO | Errno::ACCESS | Errno::NOTDIR,
+                Errno::NOENT
+                | Errno::LOOP
+                | Errno::NXIO
+                | Errno::ACCESS
+                | Errno::NOTDIR
+                | Errno::ISDIR
+                | Errno::EXIST,
             ) => Fault::Job,
             (Self::Execution, Errno::TXTBSY) => Fault::Passing,
             _ => Fault::Host,
@@ -120,7 +127,7 @@ mod tests {
         (Errno::ACCESS, "HHJHHHHJHJ"),
         (Errno::NOEXEC, "HHHHHHHJHH"),
         (Errno::LIBBAD, "HHHHHHHJHH"),
-        (Errno::ISDIR, "HHHHHHHJHH"),
+        (Errno::ISDIR, "HHHHHHHJHJ"),
         (Errno::TOOBIG, "HHHHJHHJHH"),
         (Errno::TXTBSY, "HHHHHHHPHH"),
         (Errno::NXIO, "HHHHHHHHHJ"),
@@ -143,7 +150,7 @@ mod tests {
         (Errno::NODEV, "HHHHHHHHHH"),
         (Errno::BUSY, "HHHHHHHHHH"),
         (Errno::MLINK, "HHHHHHHHHH"),
-        (Errno::EXIST, "HHHHHHHHHH"),
+        (Errno::EXIST, "HHHHHHHHHJ"),
         (Errno::FBIG, "HHHHHHHHHH"),
         (Errno::NOSYS, "HHHHHHHHHH"),
         (Errno::USERS, "HHHHHHHHHH"),

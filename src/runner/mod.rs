@@ -55,9 +55,10 @@ pub trait Runner: Send + Sync {
     /// What an ended run left behind; `Verdict::Lost` where it vanished.
     async fn collect(&self, run: RunKey) -> Result<RunReport, RunError>;
 
-    /// What the run has said since position `heard`, which the caller has kept for good by now;
-    /// `None`: since the position that was kept last.
-    async fn news(&self, run: RunKey, heard: Option<u64>) -> Result<News, RunError>;
+    /// What the run has said since `heard`, which the caller has kept for good by now; `None`: since
+    /// what was kept last. Once nothing of it lives and `heard` does not change any more, that was
+    /// all.
+    async fn news(&self, run: RunKey, heard: Option<Heard>) -> Result<News, RunError>;
 
     /// Every run that was not forgotten, alive or ended, also of a time before a restart.
     async fn runs(&self) -> Result<Vec<RunKey>, RunError>;
@@ -85,10 +86,24 @@ pub enum RunState {
 pub struct News {
     /// The latest.
     pub progress: Option<Progress>,
-    /// In order; capped in number and size.
+    /// In order; at most [`MAX_RUN_EVENTS`] of a run, and one that says how many are left out.
     pub events: Vec<Event>,
     /// Where the next news begin.
-    pub heard: u64,
+    pub heard: Heard,
+}
+
+/// So many events of one run are told; of the others, how many they are.
+pub const MAX_RUN_EVENTS: usize = 100;
+
+/// How far it was heard what a run says of itself.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Heard {
+    /// So much of its file, in bytes.
+    pub position: u64,
+    /// So many of its events were told.
+    pub told: usize,
+    /// So many were left out, which nothing has told of yet.
+    pub left_out: u64,
 }
 
 /// What a runner could not do.

@@ -452,6 +452,17 @@ fn what_a_run_has_written_is_shown(stores: &Stores) {
     let log = folder.join("dc2.simul._1.log");
     fs::remove_file(&log).unwrap();
     site.fails(&["job", "output", "1"], Code::OutputGone);
+    // Neither is what its program has put there followed, nor waited for.
+    let secret = site.folder.path().join("secret");
+    fs::write(&secret, "secret").unwrap();
+    std::os::unix::fs::symlink(&secret, &log).unwrap();
+    let said = site.fails(&["job", "output", "1"], Code::OutputUnreadable);
+    assert!(said.contains("it is a link"), "{said}");
+    fs::remove_file(&log).unwrap();
+    let pipe = rustix::fs::FileType::Fifo;
+    rustix::fs::mknodat(rustix::fs::CWD, &log, pipe, rustix::fs::Mode::RWXU, 0).unwrap();
+    site.fails(&["job", "output", "1"], Code::OutputUnreadable);
+    fs::remove_file(&log).unwrap();
     fs::create_dir(log).unwrap();
     site.fails(&["job", "output", "1"], Code::OutputUnreadable);
     site.sql("UPDATE payloads SET xml = '<job' WHERE record_id = 1");

@@ -16,7 +16,7 @@ use gristmill::job::{
     Attempt, ContentHash, Fence, JobId, JobKey, Limits, Owner, Record, RunKey, RunOrder, RunReport,
     State, Step, StoreId,
 };
-use gristmill::runner::{News, RunError, RunState, Runner};
+use gristmill::runner::{Heard, News, RunError, RunState, Runner};
 use jiff::Timestamp;
 use tempfile::TempDir;
 
@@ -71,7 +71,7 @@ impl Runner for Saying {
         other()
     }
 
-    async fn news(&self, _: RunKey, _: Option<u64>) -> Result<News, RunError> {
+    async fn news(&self, _: RunKey, _: Option<Heard>) -> Result<News, RunError> {
         other()
     }
 

@@ -43,7 +43,7 @@ pub(super) async fn run(arguments: JobOutput, output: &mut Output) -> Result<(),
         let written = find(&config, &dossier, stream)?;
         written.ok_or_else(|| nothing_there(&config, &dossier.record))?
     };
-    let mut file = match File::open(&written.path) {
+    let mut file = match written.open() {
         Ok(file) => file,
         Err(error) => return Err(unreadable(&written, error)),
     };

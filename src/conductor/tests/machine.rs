@@ -16,7 +16,7 @@ use tokio::time::{Instant, sleep, sleep_until};
 use super::checks;
 use super::world::{Inside, World};
 use crate::job::{Progress, RunKey, RunOrder, RunReport, StoreId, Verdict};
-use crate::runner::{News, RunError, RunState, Runner};
+use crate::runner::{Heard, News, RunError, RunState, Runner};
 
 /// How long a wrapper may take to end its run.
 pub const KILL_GRACE: Duration = Duration::from_secs(2);
@@ -405,16 +405,18 @@ impl Runner for Machine {
         })
     }
 
-    async fn news(&self, _run: RunKey, heard: Option<u64>) -> Result<News, RunError> {
+    async fn news(&self, _run: RunKey, heard: Option<Heard>) -> Result<News, RunError> {
         self.trouble().await?;
         let progress = self.world.strikes(0.3).then(|| Progress {
             permille: 500,
             words: String::new(),
         });
+        let mut heard = heard.unwrap_or_default();
+        heard.position += u64::from(progress.is_some());
         Ok(News {
             progress,
             events: Vec::new(),
-            heard: heard.unwrap_or_default() + 1,
+            heard,
         })
     }
 

@@ -114,6 +114,7 @@ fn simulation_leads_everywhere() {
             slots: _,
             busy_slots: _,
             vanished: _,
+            unending: _,
         } = &*counters;
         let counts = [
             claimed,

@@ -12,7 +12,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use super::super::RunError;
 use super::super::fault::Step;
-use super::super::wrapper::folder::{OUTPUTS, WORK};
+use super::super::wrapper::folder::{Folder, OUTPUTS, WORK};
 use super::super::wrapper::{Brief, Control, Journal, NAME, Refusal, SUMMONS, Word};
 use super::program::{Program, environment};
 use super::{Settings, marks, outputs};
@@ -26,15 +26,16 @@ const MAX_WORD_BYTES: u64 = 64 * 1024;
 /// Makes a run's folder, which is not there yet.
 pub(super) fn prepare(folder: &Path, order: &RunOrder) -> io::Result<()> {
     fs::create_dir(folder)?;
-    fs::create_dir(folder.join(WORK))?;
+    let folder = Folder::open(folder)?;
+    folder.make(WORK)?;
     // Whoever finds the run after a restart must know what it has to leave behind.
     let names = outputs::names(&order.spec.outputs);
     if !names.is_empty() {
-        fs::write(folder.join(OUTPUTS), serde_json::to_vec(&names)?)?;
+        folder.write(OUTPUTS, &serde_json::to_vec(&names)?)?;
     }
-    Control::create(folder, order.lease_until)?;
+    Control::create(&folder, order.lease_until)?;
     // From now on a missing one was removed.
-    Journal::open(folder).map(drop)
+    Journal::open(&folder).map(drop)
 }
 
 /// Starts a run's wrapper in the run's folder. `mark`: what its processes are known by.

@@ -1,6 +1,7 @@
 //! Jobs as processes of this machine. Each run has a wrapper process of its own and a folder; the
 //! daemon may die and find both again.
 
+mod deadline;
 mod held;
 mod launch;
 mod marks;
@@ -26,10 +27,12 @@ use std::time::Duration;
 use async_trait::async_trait;
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
+use tokio::time::sleep;
+use tokio_util::sync::CancellationToken;
 
 use super::fault::Step;
 pub use super::wrapper::Limits;
-use super::{News, RunError, RunState, Runner};
+use super::{Heard, News, RunError, RunState, Runner};
 use crate::job::policy::Clock;
 use crate::job::{RunKey, RunOrder, RunReport, StoreId};
 pub use held::Held;
@@ -40,6 +43,12 @@ pub use written::{Written, written};
 
 /// How often a run is looked at whose end nobody tells.
 const LOOK_AGAIN: Duration = Duration::from_millis(20);
+/// The same once it has been looked at for some time.
+const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+/// A run whose end nobody tells, and that lives for so long, does not end as it should.
+const UNTOLD_LIMIT: Duration = Duration::from_secs(45);
+/// How often it is looked whether a run should have ended.
+const DEADLINE_LOOK: Duration = Duration::from_secs(1);
 
 /// Runs jobs as processes of this machine.
 pub struct ProcessRunner(Arc<Shared>);
@@ -97,6 +106,13 @@ impl ProcessRunner {
         self.0.holder()
     }
 
+    /// Returns once a run lives that should have ended.
+    async fn overdue(&self, run: RunKey) {
+        while !self.0.is_overdue(run) {
+            sleep(DEADLINE_LOOK).await;
+        }
+    }
+
     /// Does what waits for disks and processes beside the tasks of the runtime; once begun it is
     /// done, also when the caller does not wait for it. What is found in a folder that is not the
     /// one that was opened is no answer.
@@ -141,14 +157,29 @@ impl Runner for ProcessRunner {
     }
 
     async fn ended(&self, run: RunKey) -> Result<(), RunError> {
+        let mut pause = LOOK_AGAIN;
+        let mut untold = Duration::ZERO;
         loop {
             let process = self.aside(move |shared| shared.process(run));
             match process.await? {
                 shared::Process::Gone => return Ok(()),
-                shared::Process::Unknown => tokio::time::sleep(LOOK_AGAIN).await,
-                shared::Process::Known(process) => {
-                    readable(process).await.map_err(running)?;
+                shared::Process::Unknown if untold > UNTOLD_LIMIT => {
+                    let why = "it lives, and nothing tells which process its end is the end of";
+                    return Err(RunError::Transient(why.to_owned()));
                 }
+                shared::Process::Unknown => {
+                    sleep(pause).await;
+                    untold += pause;
+                    pause = (pause * 2).min(LONGEST_PAUSE);
+                }
+                shared::Process::Known(process) => tokio::select! {
+                    ended = readable(process) => ended.map_err(running)?,
+                    () = self.overdue(run) => {
+                        self.aside(move |shared| shared.end_overdue(run)).await?;
+                        sleep(pause).await;
+                        pause = (pause * 2).min(LONGEST_PAUSE);
+                    }
+                },
             }
         }
     }
@@ -163,10 +194,14 @@ impl Runner for ProcessRunner {
     }
 
     async fn collect(&self, run: RunKey) -> Result<RunReport, RunError> {
-        self.aside(move |shared| shared.collect(run)).await
+        // Large files take long to be read: not longer than somebody waits for it.
+        let unwanted = CancellationToken::new();
+        let _until_dropped = unwanted.clone().drop_guard();
+        self.aside(move |shared| shared.collect(run, &unwanted))
+            .await
     }
 
-    async fn news(&self, run: RunKey, heard: Option<u64>) -> Result<News, RunError> {
+    async fn news(&self, run: RunKey, heard: Option<Heard>) -> Result<News, RunError> {
         self.aside(move |shared| shared.news(run, heard)).await
     }
 

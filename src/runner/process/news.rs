@@ -1,54 +1,169 @@
 //! What a program says of itself while it runs: lines in a file of its run's folder.
 
 use std::fs::File;
-use std::io::{self, Read, Seek, SeekFrom};
+use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom};
+use std::os::unix::fs::FileExt;
+use std::path::Path;
 
 use jiff::Timestamp;
+use rustix::fs::OFlags;
 
-use super::super::News;
+use super::super::wrapper::folder::{self, Folder, HEARD, PROGRESS};
+use super::super::{Heard, MAX_RUN_EVENTS, News};
 use crate::job::{Event, Level, Progress};
 
-/// More than this is not read of one run, in bytes.
-pub(super) const MAX_BYTES: u64 = 1024 * 1024;
+/// So much is read in one look, in bytes.
+const LOOK_BYTES: u64 = 4 * 1024 * 1024;
 /// So much is read at a time, in bytes.
-const CHUNK: u64 = 64 * 1024;
-/// So many events are told at a time.
-const MAX_EVENTS: usize = 100;
+const CHUNK_BYTES: usize = 64 * 1024;
+/// A longer line is cut, in bytes.
+const MAX_LINE_BYTES: usize = 4096;
 /// A longer text is cut, in characters.
 const MAX_TEXT_CHARS: usize = 500;
 /// The code of a program's own events.
 const CODE: &str = "program";
+/// What is kept of how far a run was heard is not longer, in bytes.
+const MAX_HEARD_BYTES: u64 = 100;
 
-/// The news of a program's file since position `heard`. A line counts once it is whole, or when
-/// its program has `ended`.
-pub(super) fn read(file: &File, heard: u64, ended: bool, now: Timestamp) -> io::Result<News> {
+/// The news of the run in a folder since `heard`, which is kept there; `None`: since what was kept
+/// last. For the others see [`read`].
+pub(super) fn of_run(
+    folder: &Path,
+    heard: Option<Heard>,
+    most: u64,
+    ended: bool,
+    now: Timestamp,
+) -> io::Result<News> {
+    let folder = Folder::open(folder);
+    match folder.and_then(|folder| of_folder(&folder, heard, most, ended, now)) {
+        // It never started, or was forgotten.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(News {
+            heard: heard.unwrap_or_default(),
+            ..News::default()
+        }),
+        news => news,
+    }
+}
+
+fn of_folder(
+    folder: &Folder,
+    heard: Option<Heard>,
+    most: u64,
+    ended: bool,
+    now: Timestamp,
+) -> io::Result<News> {
+    let kept = kept(folder)?;
+    let heard = heard.unwrap_or(kept);
+    if heard != kept {
+        let text = format!("{} {} {}", heard.position, heard.told, heard.left_out);
+        folder.write(HEARD, text.as_bytes())?;
+    }
+    let file = folder.file(PROGRESS, OFlags::RDONLY)?;
+    read(&file, heard, most, ended, now)
+}
+
+/// How far it was heard. Versions before this one kept the position alone.
+fn kept(folder: &Folder) -> io::Result<Heard> {
+    let Some(text) = folder.read(HEARD, MAX_HEARD_BYTES)? else {
+        return Ok(Heard::default());
+    };
+    let text = String::from_utf8_lossy(&text);
+    let numbers: Result<Vec<u64>, _> = text.split_ascii_whitespace().map(str::parse).collect();
+    match numbers.as_deref() {
+        Ok([position]) => Ok(Heard {
+            position: *position,
+            ..Heard::default()
+        }),
+        Ok([position, told, left_out]) => Ok(Heard {
+            position: *position,
+            told: usize::try_from(*told).unwrap_or(usize::MAX),
+            left_out: *left_out,
+        }),
+        _ => Err(folder::foreign(HEARD, "it holds no numbers")),
+    }
+}
+
+/// The news of a program's file since `heard`, as far as one look goes. A line counts once it is
+/// whole, too long to be waited for, or the last of a program that has `ended`. Beyond `most` bytes
+/// nothing is read, for a program cannot have written that.
+fn read(file: &File, heard: Heard, most: u64, ended: bool, now: Timestamp) -> io::Result<News> {
     let mut news = News {
         heard,
         ..News::default()
     };
-    if heard > MAX_BYTES {
-        return Ok(news);
-    }
-    let mut text = Vec::new();
-    let mut file = file;
-    file.seek(SeekFrom::Start(heard))?;
-    let most = CHUNK.min(MAX_BYTES - heard);
-    file.take(most).read_to_end(&mut text)?;
-    for line in text.split_inclusive(|byte| *byte == b'\n') {
-        // A line that fills all that is read at a time is not waited for.
-        let whole = line.ends_with(b"\n") || ended || line.len() as u64 == most;
-        if !whole || news.events.len() == MAX_EVENTS {
-            break;
+    let left = most.saturating_sub(heard.position);
+    let room = left.min(LOOK_BYTES);
+    // Of a line that was cut the rest is passed over.
+    let mut is_rest = is_within_line(file, heard.position)?;
+    let mut reader = file;
+    reader.seek(SeekFrom::Start(heard.position))?;
+    let mut lines = BufReader::with_capacity(CHUNK_BYTES, reader.take(room));
+    let mut read = 0;
+    let over = loop {
+        let line = Line::read(&mut lines)?;
+        read += line.length;
+        // What ends a look ends no line.
+        let is_last = !line.is_whole && (read < room || room == left);
+        let is_cut = line.length > line.kept.len() as u64;
+        if line.length == 0 || !(line.is_whole || is_cut || is_rest || is_last && ended) {
+            break is_last;
         }
-        news.heard += line.len() as u64;
-        news.hear(&String::from_utf8_lossy(line), now);
-    }
-    if news.heard == MAX_BYTES {
-        news.heard += 1;
-        let text = format!("what the program says beyond {MAX_BYTES} bytes is not read");
+        news.heard.position += line.length;
+        if !std::mem::replace(&mut is_rest, false) {
+            news.hear(&String::from_utf8_lossy(&line.kept), now);
+        }
+        if !line.is_whole {
+            break is_last;
+        }
+    };
+    let left_out = news.heard.left_out;
+    if over && ended && left_out > 0 {
+        let text = format!("the program told of {left_out} more events, which are not kept");
         news.events.push(event(Level::Warning, &text, now));
+        news.heard.left_out = 0;
     }
     Ok(news)
+}
+
+/// Whether a position is neither at the beginning of a line nor beyond the file.
+fn is_within_line(file: &File, position: u64) -> io::Result<bool> {
+    let Some(before) = position.checked_sub(1) else {
+        return Ok(false);
+    };
+    let mut byte = [0];
+    Ok(file.read_at(&mut byte, before)? == 1 && byte != *b"\n")
+}
+
+/// A line as it was read.
+#[derive(Default)]
+struct Line {
+    /// Its beginning.
+    kept: Vec<u8>,
+    /// Of all of it, in bytes.
+    length: u64,
+    /// Whether its end was read.
+    is_whole: bool,
+}
+
+impl Line {
+    fn read(reader: &mut impl BufRead) -> io::Result<Self> {
+        let mut line = Self::default();
+        while !line.is_whole {
+            let bytes = reader.fill_buf()?;
+            if bytes.is_empty() {
+                break;
+            }
+            let end = memchr::memchr(b'\n', bytes);
+            let length = end.map_or(bytes.len(), |end| end + 1);
+            let kept = length.min(MAX_LINE_BYTES - line.kept.len());
+            line.kept
+                .extend_from_slice(bytes.get(..kept).unwrap_or_default());
+            line.is_whole = end.is_some();
+            line.length += length as u64;
+            reader.consume(length);
+        }
+        Ok(line)
+    }
 }
 
 impl News {
@@ -63,7 +178,12 @@ impl News {
             .iter()
             .find_map(|(word, level)| Some((level, line.strip_prefix(word)?)));
         if let Some((level, text)) = spoken {
-            self.events.push(event(*level, text, now));
+            if self.heard.told < MAX_RUN_EVENTS {
+                self.heard.told += 1;
+                self.events.push(event(*level, text, now));
+            } else {
+                self.heard.left_out += 1;
+            }
         } else if let Some(progress) = progress(line) {
             self.progress = Some(progress);
         }
@@ -120,8 +240,33 @@ mod tests {
         file
     }
 
-    fn news(content: &[u8], heard: u64, ended: bool) -> News {
-        read(&file(content), heard, ended, Timestamp::UNIX_EPOCH).unwrap()
+    fn at(position: u64) -> Heard {
+        Heard {
+            position,
+            ..Heard::default()
+        }
+    }
+
+    fn look(file: &File, heard: Heard, ended: bool) -> News {
+        read(file, heard, u64::MAX, ended, Timestamp::UNIX_EPOCH).unwrap()
+    }
+
+    fn news(content: &[u8], position: u64, ended: bool) -> News {
+        look(&file(content), at(position), ended)
+    }
+
+    /// All that a program has said that has ended.
+    fn all(file: &File) -> News {
+        let mut all = News::default();
+        loop {
+            let news = look(file, all.heard, true);
+            all.progress = news.progress.or(all.progress);
+            all.events.extend(news.events);
+            if news.heard == all.heard {
+                return all;
+            }
+            all.heard = news.heard;
+        }
     }
 
     fn texts(news: &News) -> Vec<(Level, &str)> {
@@ -141,15 +286,21 @@ mod tests {
             (Level::Error, "bad"),
         ];
         assert_eq!(texts(&news), expected);
-        assert_eq!(news.heard, said.len() as u64);
+        assert_eq!(news.heard.position, said.len() as u64);
     }
 
     #[test]
     fn half_a_line_waits_for_its_end() {
         let first = news(b"0.1 a\n0.2 b", 0, false);
-        assert_eq!((first.heard, first.progress.unwrap().permille), (6, 100));
+        assert_eq!(
+            (first.heard.position, first.progress.unwrap().permille),
+            (6, 100)
+        );
         let rest = news(b"0.1 a\n0.2 b", 6, true);
-        assert_eq!((rest.heard, rest.progress.unwrap().permille), (11, 200));
+        assert_eq!(
+            (rest.heard.position, rest.progress.unwrap().permille),
+            (11, 200)
+        );
     }
 
     #[test]
@@ -167,29 +318,42 @@ mod tests {
     }
 
     #[test]
-    fn a_flood_is_capped() {
-        let line = b"event: again and again\n";
-        let flood = file(&line.repeat(60_000));
-        let read = |heard| read(&flood, heard, false, Timestamp::UNIX_EPOCH).unwrap();
-        let (mut heard, mut last) = (0, None);
-        loop {
-            let news = read(heard);
-            assert!(news.events.len() <= MAX_EVENTS + 1);
-            if news.heard == heard {
-                break;
-            }
-            heard = news.heard;
-            last = news.events.last().cloned();
-        }
-        let last = last.unwrap();
-        assert_eq!(last.level, Level::Warning);
-        assert!(heard <= MAX_BYTES + 1);
+    fn of_a_flood_the_first_events_are_told_and_how_many_more_there_were() {
+        let news = all(&file(&b"warning: again\n".repeat(500_000)));
+        assert_eq!(news.events.len(), MAX_RUN_EVENTS + 1);
+        let last = news.events.last().unwrap();
+        let text = "the program told of 499900 more events, which are not kept";
+        assert_eq!((last.level, &*last.text), (Level::Warning, text));
     }
 
     #[test]
-    fn a_line_without_end_is_passed_over() {
-        let long = vec![b'x'; 200_000];
-        let news = news(&long, 0, false);
-        assert_eq!(news.heard, CHUNK);
+    fn the_latest_progress_counts_however_much_was_said() {
+        let mut said = b"0.4 begun\n".repeat(1_000_000);
+        said.extend_from_slice(b"warning: late\n0.9 done");
+        let news = all(&file(&said));
+        assert_eq!(news.progress.as_ref().unwrap().permille, 900);
+        assert_eq!(texts(&news), [(Level::Warning, "late")]);
+    }
+
+    #[test]
+    fn a_long_line_is_cut_and_reading_goes_on() {
+        for length in [MAX_LINE_BYTES - 7, 1_100_000, 10_000_000] {
+            let mut said = b"event: ".to_vec();
+            said.resize(said.len() + length, b'x');
+            let open = file(&said);
+            let cut = look(&open, Heard::default(), false);
+            assert_eq!(cut.events.len(), usize::from(length > MAX_LINE_BYTES));
+            said.extend_from_slice(b"\nwarning: late\n");
+            let news = all(&file(&said));
+            let expected = ["x".repeat(MAX_TEXT_CHARS), "late".to_owned()];
+            assert!(news.events.iter().map(|event| &event.text).eq(&expected));
+        }
+    }
+
+    #[test]
+    fn what_no_program_can_have_written_is_not_read() {
+        let said = file(b"event: a\nevent: b\n");
+        let news = read(&said, at(9), 9, true, Timestamp::UNIX_EPOCH).unwrap();
+        assert_eq!((news.events.len(), news.heard), (0, at(9)));
     }
 }

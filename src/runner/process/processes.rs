@@ -6,7 +6,10 @@ use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::OpenError;
 use super::marks::seen;
+
+const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
 
 /// Where what is asked for stands among the words of `/proc/PID/stat` that follow the name.
 const STATE: usize = 0;
@@ -41,6 +44,24 @@ pub(super) struct Look {
     pub alive: Vec<Process>,
     /// Those that were listed and had died when they were looked at, just then or long ago.
     pub dead: HashSet<i32>,
+}
+
+/// The name of this boot.
+pub(super) fn boot_id() -> Result<String, OpenError> {
+    let failed = |source| OpenError::Folder {
+        path: PathBuf::from(BOOT_ID),
+        source,
+    };
+    let id = fs::read_to_string(BOOT_ID).map_err(failed)?;
+    Ok(id.trim_end().to_owned())
+}
+
+/// Whether the kernel tells who a process's children are.
+pub(super) fn are_children_told() -> bool {
+    let threads = fs::read_dir("/proc/self/task").into_iter().flatten();
+    threads
+        .flatten()
+        .any(|thread| thread.path().join("children").exists())
 }
 
 /// Looks once.

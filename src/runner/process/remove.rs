@@ -12,12 +12,18 @@ const OPEN: u32 = 0o700;
 /// up, so that neither paths nor descriptors nor the stack run out. Links are not followed. One
 /// that is not there is no error.
 pub(super) fn remove(folder: &Path) -> io::Result<()> {
+    let about = match fs::symlink_metadata(folder) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        about => about?,
+    };
+    if !about.is_dir() {
+        // A program has put it in the folder's place.
+        return fs::remove_file(folder);
+    }
+    open(folder)?;
     let mut moved = 0_u64;
     loop {
-        let inner = match fs::read_dir(folder) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-            entries => remove_files(entries?)?,
-        };
+        let inner = remove_files(fs::read_dir(folder)?)?;
         if inner.is_empty() {
             return fs::remove_dir(folder);
         }
@@ -47,7 +53,8 @@ fn remove_files(entries: fs::ReadDir) -> io::Result<Vec<DirEntry>> {
     Ok(folders)
 }
 
-fn open(folder: &Path) -> io::Result<()> {
+/// Lets its owner look into a folder and change it, move it included.
+pub(super) fn open(folder: &Path) -> io::Result<()> {
     fs::set_permissions(folder, Permissions::from_mode(OPEN))
 }
 
@@ -81,6 +88,17 @@ mod tests {
         }
         remove(&folder).unwrap();
         assert!(!folder.exists());
+    }
+
+    #[test]
+    fn a_link_in_the_place_of_the_folder_is_removed_and_not_followed() {
+        let parent = tempfile::tempdir().unwrap();
+        let (link, other) = (parent.path().join("link"), parent.path().join("other"));
+        fs::create_dir(&other).unwrap();
+        fs::write(other.join("file"), "").unwrap();
+        std::os::unix::fs::symlink(&other, &link).unwrap();
+        remove(&link).unwrap();
+        assert!(fs::symlink_metadata(link).is_err() && other.join("file").exists());
     }
 
     #[test]

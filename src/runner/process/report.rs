@@ -6,24 +6,31 @@ use std::path::Path;
 use bytesize::ByteSize;
 use jiff::Timestamp;
 use rustix::process::Signal;
+use tokio_util::sync::CancellationToken;
 
+use super::super::wrapper::folder::{Folder, is_foreign};
 use super::super::wrapper::{Cause, End, Exit, Start, Trace};
 use super::{Settings, outputs};
-use crate::job::{RunFault, RunReport, Verdict};
+use crate::job::{OutputFile, RunFault, RunReport, Verdict};
 
 /// What shells add to the number of the signal that ended a command.
 const SHELL_SIGNAL: i32 = 128;
+/// The code of a run that has changed what was put into its folder.
+const FOREIGN: &str = "foreign-files";
+/// What a run did that its wrapper should have ended.
+const OVERDUE: &str = "its wrapper did not end it, so that the runner killed both";
 
 /// The fault of a run whose declared outputs are not all there.
 const MISSING_OUTPUT: &str = "missing-output";
 
-/// A run's report, from its trace and its folder. `now` is when a run ended that nobody saw end.
+/// A run's report, from its trace and its folder, unless it is `unwanted` meanwhile. `now` is when
+/// a run ended that nobody saw end.
 pub(super) fn report(
     trace: Trace,
-    work: &Path,
-    outputs: &[String],
+    folder: &Path,
     settings: &Settings,
     now: Timestamp,
+    unwanted: &CancellationToken,
 ) -> io::Result<RunReport> {
     match trace {
         Trace::Never | Trace::Alive(_) => Ok(lost(None, now, "it never started")),
@@ -31,11 +38,40 @@ pub(super) fn report(
             let text = "its folder is gone, or files in it that tell what became of it";
             Ok(lost(None, now, text))
         }
+        Trace::Foreign(why) => Ok(RunReport {
+            verdict: Verdict::Failed,
+            fault: Some(fault(FOREIGN, why)),
+            ..lost(None, now, "")
+        }),
         Trace::Ended(start, None) => {
             let text = "it vanished: its machine crashed, or somebody killed its wrapper";
             Ok(lost(Some(start.at), now, text))
         }
-        Trace::Ended(start, Some(exit)) => ended(&start, &exit, work, outputs, settings),
+        Trace::Ended(start, Some(exit)) => {
+            let left = left(folder, settings, unwanted)?;
+            Ok(ended(&start, &exit, left, settings))
+        }
+    }
+}
+
+/// What an ended run has left: its outputs, and what is wrong with that. What is foreign is the
+/// doing of the run's program, and fails it for good.
+fn left(
+    folder: &Path,
+    settings: &Settings,
+    unwanted: &CancellationToken,
+) -> io::Result<(Vec<OutputFile>, Option<RunFault>)> {
+    let gathered = Folder::open(folder).and_then(|folder| {
+        folder.check()?;
+        let most = settings.limits.file_size;
+        outputs::gather(&folder, most, unwanted)
+    });
+    match gathered {
+        Ok((found, wrong)) => Ok((found, wrong.map(|wrong| fault(MISSING_OUTPUT, wrong)))),
+        Err(error) if is_foreign(&error) => {
+            Ok((Vec::new(), Some(fault(FOREIGN, error.to_string()))))
+        }
+        Err(error) => Err(error),
     }
 }
 
@@ -61,26 +97,25 @@ fn lost(started_at: Option<Timestamp>, ended_at: Timestamp, text: &str) -> RunRe
 fn ended(
     start: &Start,
     exit: &Exit,
-    work: &Path,
-    outputs: &[String],
+    (outputs, wrong): (Vec<OutputFile>, Option<RunFault>),
     settings: &Settings,
-) -> io::Result<RunReport> {
-    let (outputs, missing) = outputs::gather(work, outputs)?;
+) -> RunReport {
     let (verdict, fault) = match exit.cause {
         Some(cause) => {
-            let (verdict, fault) = ended_by_us(cause, settings);
+            let (verdict, mut fault) = ended_by_us(cause, settings);
+            if let (Cause::Folder, Some(unseen)) = (cause, &exit.unseen) {
+                fault.text = format!("{}; not looked at: {unseen}", fault.text);
+            }
             (verdict, Some(fault))
         }
-        None => match ended_by_itself(start, exit, settings) {
-            None if missing.is_empty() => (Verdict::Succeeded, None),
-            None => {
-                let text = format!("declared outputs are missing: {}", missing.join(", "));
-                (Verdict::Failed, Some(fault(MISSING_OUTPUT, text)))
-            }
-            Some((verdict, fault)) => (verdict, Some(fault)),
+        None => match (ended_by_itself(start, exit, settings), wrong) {
+            (_, Some(wrong)) if wrong.code == FOREIGN => (Verdict::Failed, Some(wrong)),
+            (Some((verdict, fault)), _) => (verdict, Some(fault)),
+            (None, Some(wrong)) => (Verdict::Failed, Some(wrong)),
+            (None, None) => (Verdict::Succeeded, None),
         },
     };
-    Ok(RunReport {
+    RunReport {
         verdict,
         started_at: Some(start.at),
         ended_at: exit.at,
@@ -92,7 +127,7 @@ fn ended(
         peak_memory: exit.peak_memory,
         fault,
         outputs,
-    })
+    }
 }
 
 fn ended_by_us(cause: Cause, settings: &Settings) -> (Verdict, RunFault) {
@@ -131,6 +166,15 @@ fn ended_by_us(cause: Cause, settings: &Settings) -> (Verdict, RunFault) {
         Cause::Folder => {
             let text = format!("its folder took more than {}", size(limits.folder_size));
             (Verdict::Failed, "folder-limit", text)
+        }
+        Cause::StopUnheeded => {
+            let text = format!("it was told to stop, and {OVERDUE}");
+            (Verdict::Stopped, "overdue", text)
+        }
+        Cause::WallTimeUnheeded => {
+            let limit = settings.timeout;
+            let text = format!("it took longer than {limit:?}, and {OVERDUE}");
+            (Verdict::TimedOut, "overdue", text)
         }
     };
     (verdict, fault(code, text))

@@ -1,30 +1,33 @@
 //! What the questions of a process runner share, and how each is answered; all of it may wait for
 //! disks and processes.
 
+mod overdue;
+
 use std::collections::HashMap;
-use std::fs;
 use std::io;
 use std::os::fd::OwnedFd;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Child;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
 use std::time::Duration;
 
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
+use tokio_util::sync::CancellationToken;
 
 use super::super::cgroup::Delegation;
 use super::super::fault::Step;
-use super::super::wrapper::folder::{HEARD, OUTPUTS, PROGRESS, WORK};
+use super::super::wrapper::folder::{Folder, is_foreign};
 use super::super::wrapper::{Brief, Control, Journal, Moment, Trace, since_boot};
-use super::super::{News, RunError, RunState};
+use super::super::{Heard, News, RunError, RunState};
+use super::deadline::Deadlines;
 use super::marks::{self, Marks};
 use super::program::Program;
 use super::work_dir::WorkDir;
-use super::{OpenError, Settings, held, launch, news, orphans, ready, remove, report, running};
+use super::{
+    OpenError, Settings, held, launch, news, orphans, processes, ready, remove, report, running,
+};
 use crate::job::policy::Clock;
 use crate::job::{RunKey, RunOrder, RunReport, StoreId};
-
-const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
 
 /// A process runner's state. It lives as long as a question that is being answered.
 pub(super) struct Shared {
@@ -39,6 +42,8 @@ pub(super) struct Shared {
     delegation: Option<Delegation>,
     /// The wrappers that are our children: each must be waited for once.
     wrappers: Mutex<HashMap<RunKey, Wrapper>>,
+    /// When they must have ended.
+    deadlines: Deadlines,
     /// Who looks at a journal locks it for a moment; two who look would take each other for the
     /// wrapper.
     looking: Mutex<()>,
@@ -66,27 +71,20 @@ pub(super) enum Process {
 
 impl Shared {
     pub(super) fn open(settings: Settings, clock: Arc<dyn Clock>) -> Result<Self, OpenError> {
-        if fs::read_dir("/proc/self/task")
-            .into_iter()
-            .flatten()
-            .flatten()
-            .all(|thread| !thread.path().join("children").exists())
-        {
+        if !processes::are_children_told() {
             return Err(OpenError::Kernel);
         }
-        let boot_id = fs::read_to_string(BOOT_ID).map_err(|source| OpenError::Folder {
-            path: PathBuf::from(BOOT_ID),
-            source,
-        })?;
+        let boot_id = processes::boot_id()?;
         let work_dir = WorkDir::open(&settings.work_dir)?;
         Ok(Self {
             delegation: held::take(&settings.cgroup, &settings.work_dir),
             work_dir,
             store: OnceLock::new(),
-            boot_id: boot_id.trim_end().to_owned(),
+            boot_id,
             settings: RwLock::new(Arc::new(settings)),
             clock,
             wrappers: Mutex::default(),
+            deadlines: Deadlines::default(),
             looking: Mutex::default(),
             checking: Mutex::default(),
         })
@@ -181,7 +179,7 @@ impl Shared {
         // Who cannot read what is there cannot say that nothing runs.
         let trace = self.trace(run);
         match trace.map_err(|error| RunError::InDoubt(error.to_string()))? {
-            Trace::Alive(_) | Trace::Ended(..) => Ok(true),
+            Trace::Alive(_) | Trace::Ended(..) | Trace::Foreign(_) => Ok(true),
             Trace::Gone => {
                 let what = "files are missing from its folder, which was there before";
                 Err(RunError::InDoubt(what.to_owned()))
@@ -227,6 +225,7 @@ impl Shared {
         let mut child = launch::summon(&settings, order, program, &brief, folder, mark)?;
         let heard = launch::hear(&mut child);
         if let Ok(()) | Err(RunError::InDoubt(_)) = heard {
+            self.deadlines.find(order.key, None, &settings);
             self.wrappers().insert(order.key, Wrapper::Child(child));
         } else {
             // It ends at once.
@@ -243,7 +242,7 @@ impl Shared {
             Trace::Never => RunState::NeverStarted,
             Trace::Gone => RunState::Gone,
             Trace::Alive(_) => RunState::Alive,
-            Trace::Ended(..) => RunState::Ended,
+            Trace::Ended(..) | Trace::Foreign(_) => RunState::Ended,
         })
     }
 
@@ -265,6 +264,7 @@ impl Shared {
         let Trace::Alive(start) = self.trace(run)? else {
             return Ok(Process::Gone);
         };
+        self.deadlines.find(run, start.as_ref(), &self.settings());
         let process = start
             .and_then(|start| Pid::from_raw(start.pid))
             .and_then(|pid| open(pid).ok());
@@ -276,34 +276,37 @@ impl Shared {
     }
 
     pub(super) fn renew(&self, run: RunKey, until: Option<Duration>) -> Result<(), RunError> {
-        let control = Control::open(&self.work_dir.run(run));
+        let folder = Folder::open(&self.work_dir.run(run));
+        let control = folder.and_then(|folder| Control::open(&folder));
         let renewed = control.and_then(|control| control.renew(until));
         renewed.map_err(running)
     }
 
     pub(super) fn stop(&self, run: RunKey) -> Result<(), RunError> {
-        match Control::open(&self.work_dir.run(run)).and_then(|control| control.stop()) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(running(error)),
-            _ => Ok(()),
+        self.deadlines
+            .stop(run, since_boot(), self.settings().grace);
+        let folder = Folder::open(&self.work_dir.run(run));
+        let control = folder.and_then(|folder| Control::open(&folder));
+        match control.and_then(|control| control.stop()) {
+            // Its wrapper cannot be asked; the deadline holds.
+            Err(error) if error.kind() == io::ErrorKind::NotFound || is_foreign(&error) => Ok(()),
+            stopped => stopped.map_err(running),
         }
     }
 
-    pub(super) fn collect(&self, run: RunKey) -> Result<RunReport, RunError> {
-        let folder = self.work_dir.run(run);
+    /// Until its report is `unwanted`.
+    pub(super) fn collect(
+        &self,
+        run: RunKey,
+        unwanted: &CancellationToken,
+    ) -> Result<RunReport, RunError> {
         let trace = self.trace(run)?;
         if let Trace::Alive(_) = trace {
             return Err(RunError::Transient("it still lives".to_owned()));
         }
-        let outputs = match fs::read(folder.join(OUTPUTS)) {
-            Ok(text) => serde_json::from_slice(&text).map_err(io::Error::from),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
-            Err(error) => Err(error),
-        };
+        let (folder, settings) = (self.work_dir.run(run), self.settings());
         let now = self.clock.now();
-        let report = outputs.and_then(|outputs: Vec<String>| {
-            let work = folder.join(WORK);
-            report::report(trace.clone(), &work, &outputs, &self.settings(), now)
-        });
+        let report = report::report(trace.clone(), &folder, &settings, now, unwanted);
         let report = report.map_err(running)?;
         // What went away with the whole folder, its program may have left behind.
         if report::lacks_outputs(&report) && self.trace(run)? != trace {
@@ -321,8 +324,9 @@ impl Shared {
         match self.trace(run)? {
             Trace::Alive(_) => return Err(RunError::Transient("it still lives".to_owned())),
             Trace::Ended(start, _) => orphans::remove(start.cgroup.as_deref()),
-            Trace::Never | Trace::Gone => (),
+            Trace::Never | Trace::Gone | Trace::Foreign(_) => (),
         }
+        self.deadlines.forget(run);
         if let Some(Wrapper::Child(mut child)) = self.wrappers().remove(&run) {
             let _ = child.wait();
         }
@@ -331,30 +335,13 @@ impl Shared {
         forgotten.map_err(running)
     }
 
-    pub(super) fn news(&self, run: RunKey, heard: Option<u64>) -> Result<News, RunError> {
-        let folder = self.work_dir.run(run);
-        let read = || {
-            // Before the file is read: what ended then has written everything.
-            // A question ends nothing.
-            let trace = self.trace_by(run, orphans::live);
-            let ended = !matches!(trace, Ok(Trace::Alive(_)));
-            let kept = folder.join(HEARD);
-            let heard = match heard {
-                Some(heard) => fs::write(&kept, heard.to_string()).map(|()| heard)?,
-                None => match fs::read_to_string(&kept) {
-                    Err(error) if error.kind() == io::ErrorKind::NotFound => 0,
-                    text => text?.parse().map_err(io::Error::other)?,
-                },
-            };
-            let file = fs::File::open(folder.join(PROGRESS))?;
-            news::read(&file, heard, ended, self.clock.now())
-        };
-        match read() {
-            // It never started, or was forgotten.
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(News {
-                heard: heard.unwrap_or(0),
-                ..News::default()
-            }),
+    pub(super) fn news(&self, run: RunKey, heard: Option<Heard>) -> Result<News, RunError> {
+        // Before the file is read: what ended then has written everything. A question ends nothing.
+        let trace = self.trace_by(run, orphans::live);
+        let ended = !matches!(trace, Ok(Trace::Alive(_)));
+        let (folder, most) = (self.work_dir.run(run), self.settings().limits.output_size);
+        match news::of_run(&folder, heard, most, ended, self.clock.now()) {
+            Err(error) if is_foreign(&error) => Err(RunError::Permanent(error.to_string())),
             news => news.map_err(running),
         }
     }
@@ -376,11 +363,13 @@ impl Shared {
         let trace = Journal::trace(&folder).map_err(running)?;
         drop(looking);
         let start = match &trace {
-            Trace::Alive(_) | Trace::Ended(_, Some(_)) => return Ok(trace),
+            Trace::Alive(_) => return Ok(trace),
+            // Its wrapper has seen that nothing was left.
+            Trace::Ended(_, Some(exit)) if !exit.is_overruled() => return Ok(trace),
             // No process of an earlier boot is left.
-            Trace::Ended(start, None) if start.boot_id != self.boot_id => return Ok(trace),
-            Trace::Ended(start, None) => Some(start.clone()),
-            Trace::Never | Trace::Gone => None,
+            Trace::Ended(start, _) if start.boot_id != self.boot_id => return Ok(trace),
+            Trace::Ended(start, _) => Some(start.clone()),
+            Trace::Never | Trace::Gone | Trace::Foreign(_) => None,
         };
         let marks = Marks::new(self.store.get(), run, folder, start);
         let lives = lives(&marks).map_err(running)?;

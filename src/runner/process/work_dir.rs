@@ -137,7 +137,12 @@ impl WorkDir {
     pub(super) fn forget(&self, run: RunKey, keep: bool) -> io::Result<()> {
         let away = self.path.join(if keep { KEPT } else { REMOVED });
         let away = away.join(run.to_string());
-        match fs::rename(self.run(run), &away) {
+        let folder = self.run(run);
+        if fs::symlink_metadata(&folder).is_ok_and(|about| about.is_dir()) {
+            // Its program may have closed it even to its owner.
+            remove::open(&folder)?;
+        }
+        match fs::rename(folder, &away) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
             Ok(()) if !keep => remove::remove(&away),
             moved => moved,

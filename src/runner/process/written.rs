@@ -1,10 +1,14 @@
 //! What jobs' programs have written, for those who look on beside the daemon.
 
-use std::fs;
+use std::ffi::OsStr;
+use std::fs::{self, File};
 use std::io;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use super::super::wrapper::folder::WORK;
+use rustix::fs::OFlags;
+
+use super::super::wrapper::folder::{Folder, WORK, foreign};
 use super::program::{Stream, stream_name};
 use super::work_dir::{KEPT, RUNS, run_key};
 use crate::job::{JobSpec, RecordId, RunKey};
@@ -16,6 +20,24 @@ pub struct Written {
     pub run: RunKey,
     /// Where it is; not there before the program is started.
     pub path: PathBuf,
+}
+
+impl Written {
+    /// Opens it for reading. Its folder is in the hands of the run's program, which may be another
+    /// user's than ours: only a regular file that is in the folder itself is one.
+    pub fn open(&self) -> io::Result<File> {
+        let name = self.path.file_name().and_then(OsStr::to_str);
+        let (Some(name), Some(work)) = (name, self.path.parent()) else {
+            return Err(io::ErrorKind::InvalidFilename.into());
+        };
+        let run = work.parent().unwrap_or(work);
+        let work = Folder::open(run)?.inner(WORK)?;
+        let file = work.file(name, OFlags::RDONLY)?;
+        if file.metadata()?.uid() != work.owner()? {
+            return Err(foreign(name, "it is another user's, under a second name"));
+        }
+        Ok(file)
+    }
 }
 
 /// What the latest run of a record, among those that have left a folder in a runner's `work_dir`,
@@ -90,6 +112,29 @@ mod tests {
         make("kept/7-10");
         assert_eq!(find(7).unwrap().run.token, Token(10));
         assert_eq!(find(8), None);
+    }
+
+    #[test]
+    fn only_a_file_of_the_folder_itself_is_opened() {
+        let folder = tempfile::tempdir().unwrap();
+        let work = folder.path().join("runs/7-2/work");
+        fs::create_dir_all(&work).unwrap();
+        let secret = folder.path().join("secret");
+        fs::write(&secret, "secret").unwrap();
+        let record = RecordId::new(7).unwrap();
+        let written = written(folder.path(), record, Stream::Stdout, &spec("out.log"));
+        let written = written.unwrap().unwrap();
+        let out = work.join("out.log");
+        std::os::unix::fs::symlink(&secret, &out).unwrap();
+        assert!(written.open().is_err());
+        fs::remove_file(&out).unwrap();
+        let kind = rustix::fs::FileType::Fifo;
+        rustix::fs::mknodat(rustix::fs::CWD, &out, kind, rustix::fs::Mode::RWXU, 0).unwrap();
+        assert!(written.open().is_err());
+        fs::remove_file(&out).unwrap();
+        assert_eq!(written.open().unwrap_err().kind(), io::ErrorKind::NotFound);
+        fs::write(&out, "said").unwrap();
+        assert_eq!(io::read_to_string(written.open().unwrap()).unwrap(), "said");
     }
 
     #[test]

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
-use super::socket::wire::{Answer, Order, Question, Senseless};
-use super::{News, RunError, RunState, Runner};
+use super::socket::wire::{self, Answer, Order, Question, Senseless};
+use super::{Heard, News, RunError, RunState, Runner};
 use crate::job::{RunKey, RunOrder, RunReport, StoreId};
 
 pub use connection::{ConnectError, Settings, probe};
@@ -143,9 +143,15 @@ impl Runner for RemoteRunner {
         }
     }
 
-    async fn news(&self, run: RunKey, heard: Option<u64>) -> Result<News, RunError> {
+    async fn news(&self, run: RunKey, heard: Option<Heard>) -> Result<News, RunError> {
         let run = run.into();
-        match self.look(Question::News { run, heard }).await? {
+        match self
+            .look(Question::News {
+                run,
+                heard: heard.map(wire::Heard::from),
+            })
+            .await?
+        {
             Answer::News(news) => Ok(news.try_into()?),
             answer => Err(senseless(&answer)),
         }

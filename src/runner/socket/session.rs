@@ -12,7 +12,7 @@ use super::frames::{self, FrameError, Receiver, Sender};
 use super::wire::{self, Answer, Failure, Question, Request, Response, Run, Senseless};
 use super::{SILENCE_LIMIT, WAIT_ROUND};
 use crate::job::{RunKey, RunOrder, StoreId};
-use crate::runner::{RunError, Runner};
+use crate::runner::{self, RunError, Runner};
 
 /// So many questions are answered at a time; others wait unread.
 const MAX_QUESTIONS: usize = 256;
@@ -187,7 +187,7 @@ async fn answer(runner: &dyn Runner, question: Question) -> Answer {
         Question::News { run, heard } => {
             about(
                 run,
-                |run| runner.news(run, heard),
+                |run| runner.news(run, heard.map(runner::Heard::from)),
                 |news| Answer::News(news.into()),
             )
             .await

@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 pub(in crate::runner) use super::wire_order::Order;
-pub(in crate::runner) use super::wire_report::{News, Report};
+pub(in crate::runner) use super::wire_report::{Heard, News, Report};
 use crate::job::{RecordId, RunKey, StoreId, Token};
 use crate::runner::{RunError, RunState};
 
@@ -78,7 +78,7 @@ pub enum Question {
     Collect(Run),
     News {
         run: Run,
-        heard: Option<u64>,
+        heard: Option<Heard>,
     },
     Runs,
     Forget {

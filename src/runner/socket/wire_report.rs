@@ -13,8 +13,8 @@ use crate::runner;
 /// fill the store.
 const MAX_CODE_BYTES: usize = 64;
 const MAX_TEXT_BYTES: usize = 4096;
-/// More events of one answer are dropped.
-const MAX_EVENTS: usize = 100;
+/// More events of one answer are dropped; the last of them says how many were left out.
+const MAX_EVENTS: usize = runner::MAX_RUN_EVENTS + 1;
 
 /// What a run left behind.
 #[derive(Debug, Serialize, Deserialize)]
@@ -47,7 +47,15 @@ struct Output {
 pub struct News {
     progress: Option<(u16, String)>,
     events: Vec<Event>,
-    heard: u64,
+    heard: Heard,
+}
+
+/// How far it was heard.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub struct Heard {
+    position: u64,
+    told: usize,
+    left_out: u64,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -123,7 +131,7 @@ impl From<runner::News> for News {
                 .progress
                 .map(|progress| (progress.permille, progress.words)),
             events: news.events.into_iter().map(Event::from).collect(),
-            heard: news.heard,
+            heard: news.heard.into(),
         }
     }
 }
@@ -143,8 +151,28 @@ impl TryFrom<News> for runner::News {
         Ok(Self {
             progress: progress.transpose()?,
             events: events.map(job::Event::from).collect(),
-            heard: news.heard,
+            heard: news.heard.into(),
         })
+    }
+}
+
+impl From<runner::Heard> for Heard {
+    fn from(heard: runner::Heard) -> Self {
+        Self {
+            position: heard.position,
+            told: heard.told,
+            left_out: heard.left_out,
+        }
+    }
+}
+
+impl From<Heard> for runner::Heard {
+    fn from(heard: Heard) -> Self {
+        Self {
+            position: heard.position,
+            told: heard.told,
+            left_out: heard.left_out,
+        }
     }
 }
 
@@ -231,7 +259,11 @@ mod tests {
                 words: "done".to_owned(),
             }),
             events: levels.map(event).into(),
-            heard: 17,
+            heard: runner::Heard {
+                position: 17,
+                told: 3,
+                left_out: 2,
+            },
         };
         let arrived = sent(&News::from(news.clone()));
         assert_eq!(runner::News::try_from(arrived).unwrap(), news);

@@ -4,10 +4,11 @@
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
-use std::path::Path;
 use std::time::Duration;
 
-use super::folder::CONTROL;
+use rustix::fs::OFlags;
+
+use super::folder::{CONTROL, Folder};
 
 /// The lease's end twice, for a reader may see half of a change; then whether to stop.
 const DIGITS: usize = 20;
@@ -32,23 +33,17 @@ pub struct Wish {
 
 impl Control {
     /// Writes a new one.
-    pub fn create(folder: &Path, lease_until: Option<Duration>) -> io::Result<Self> {
-        let file = File::options()
-            .create_new(true)
-            .write(true)
-            .read(true)
-            .open(folder.join(CONTROL))?;
+    pub fn create(folder: &Folder, lease_until: Option<Duration>) -> io::Result<Self> {
+        let how = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL;
+        let file = folder.file(CONTROL, how)?;
         let text = format!("{}0\n", lease_text(lease_until));
         file.write_all_at(text.as_bytes(), 0)?;
         Ok(Self(file))
     }
 
     /// The one that is there.
-    pub fn open(folder: &Path) -> io::Result<Self> {
-        let mut options = File::options();
-        Ok(Self(
-            options.write(true).read(true).open(folder.join(CONTROL))?,
-        ))
+    pub fn open(folder: &Folder) -> io::Result<Self> {
+        folder.file(CONTROL, OFlags::RDWR).map(Self)
     }
 
     /// Changes the lease's end.
@@ -98,8 +93,9 @@ mod tests {
     #[test]
     fn a_renewal_does_not_take_back_a_stop() {
         let folder = tempfile::tempdir().unwrap();
-        let daemon = Control::create(folder.path(), None).unwrap();
-        let wrapper = Control::open(folder.path()).unwrap();
+        let folder = Folder::open(folder.path()).unwrap();
+        let daemon = Control::create(&folder, None).unwrap();
+        let wrapper = Control::open(&folder).unwrap();
         let wish = |lease_until, stop| Wish { lease_until, stop };
         assert_eq!(wrapper.read().unwrap(), wish(None, false));
         let until = Some(Duration::from_nanos(1_234_567_890_123));

@@ -7,11 +7,12 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use jiff::Timestamp;
-use rustix::fs::{FlockOperation, flock};
+use rustix::fs::{FlockOperation, OFlags, flock};
 use rustix::io::Errno;
+use rustix::process::Signal;
 use serde::{Deserialize, Serialize};
 
-use super::folder::{CONTROL, JOURNAL};
+use super::folder::{self, CONTROL, Folder, JOURNAL};
 
 /// More than this is not a journal of ours, in bytes.
 const MAX_BYTES: u64 = 64 * 1024;
@@ -45,6 +46,12 @@ pub struct Start {
     /// The cgroup that is its own; `None`: it has none.
     #[serde(default)]
     pub cgroup: Option<PathBuf>,
+    /// How long it may take; `None`: a wrapper of an earlier version does not say.
+    #[serde(default)]
+    pub timeout: Option<Duration>,
+    /// How long it may take to end when it is asked to.
+    #[serde(default)]
+    pub grace: Option<Duration>,
 }
 
 /// How a run ended.
@@ -60,6 +67,16 @@ pub struct Exit {
     pub cpu: Duration,
     /// Of the whole tree, in bytes.
     pub peak_memory: u64,
+    /// What of the program's folder could not be looked at, and why.
+    #[serde(default)]
+    pub unseen: Option<String>,
+}
+
+impl Exit {
+    /// Whether the runner wrote it while something of the run may have lived.
+    pub fn is_overruled(&self) -> bool {
+        self.cause.is_some_and(Cause::is_unheeded)
+    }
 }
 
 /// What became of the program.
@@ -92,6 +109,17 @@ pub enum Cause {
     Output,
     /// Its folder took too much.
     Folder,
+    /// It was to stop, and its wrapper did not see to it.
+    StopUnheeded,
+    /// It took too long, and its wrapper did not see to it.
+    WallTimeUnheeded,
+}
+
+impl Cause {
+    /// Whether the runner itself ended the run.
+    fn is_unheeded(self) -> bool {
+        matches!(self, Self::StopUnheeded | Self::WallTimeUnheeded)
+    }
 }
 
 /// Where a run stands, by its journal.
@@ -101,6 +129,8 @@ pub enum Trace {
     Never,
     /// Its folder is missing, or files in it without which nothing can be said.
     Gone,
+    /// What stands in its folder is not what was put there.
+    Foreign(String),
     /// Its wrapper lives; it may be about to start the program.
     Alive(Option<Start>),
     /// Its wrapper is gone; without an exit where it was killed.
@@ -112,10 +142,31 @@ pub struct Journal(File);
 
 impl Journal {
     /// The one of a run's folder, made if it is missing.
-    pub fn open(folder: &Path) -> io::Result<Self> {
-        let mut options = File::options();
-        options.create(true).append(true).read(true);
-        Ok(Self(options.open(folder.join(JOURNAL))?))
+    pub fn open(folder: &Folder) -> io::Result<Self> {
+        let how = OFlags::RDWR | OFlags::CREATE | OFlags::APPEND;
+        folder.file(JOURNAL, how).map(Self)
+    }
+
+    /// Writes down that the runner itself ends the run in a folder, for `cause`, as if its wrapper
+    /// had done so; returns how it started, if that can be read. Counts once its lock is free.
+    pub fn overrule(folder: &Path, cause: Cause, at: Timestamp) -> io::Result<Option<Start>> {
+        let how = OFlags::RDWR | OFlags::APPEND;
+        let journal = Folder::open(folder)?.file(JOURNAL, how).map(Self)?;
+        let mut entries = journal.read()?.into_iter();
+        let Some(Entry::Start(start)) = entries.next() else {
+            return Ok(None);
+        };
+        if entries.next().is_none() {
+            journal.append(&Entry::Exit(Exit {
+                end: End::Signal(Signal::KILL.as_raw()),
+                cause: Some(cause),
+                at,
+                cpu: Duration::ZERO,
+                peak_memory: 0,
+                unseen: None,
+            }))?;
+        }
+        Ok(Some(start))
     }
 
     /// Takes the lock; `false`: another one has it.
@@ -178,11 +229,16 @@ impl Journal {
     /// Where the run in a folder stands. One that has not started is kept from it for good, for a
     /// wrapper may be on its way.
     pub fn trace(folder: &Path) -> io::Result<Trace> {
-        let is_whole = folder.join(CONTROL).try_exists()? && folder.join(JOURNAL).try_exists()?;
-        let journal = match Self::open(folder) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Trace::Gone),
-            journal => journal?,
-        };
+        match Folder::open(folder).and_then(|folder| Self::trace_in(&folder)) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Trace::Gone),
+            Err(error) if folder::is_foreign(&error) => Ok(Trace::Foreign(error.to_string())),
+            trace => trace,
+        }
+    }
+
+    fn trace_in(folder: &Folder) -> io::Result<Trace> {
+        let is_whole = folder.has(CONTROL)? && folder.has(JOURNAL)?;
+        let journal = Self::open(folder)?;
         if !journal.try_lock()? {
             let start = match journal.read()?.into_iter().next() {
                 Some(Entry::Start(start)) => Some(start),

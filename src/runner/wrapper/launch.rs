@@ -4,7 +4,6 @@ use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io;
 use std::os::fd::AsRawFd;
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 use rustix::fs::OFlags;
@@ -13,7 +12,7 @@ use rustix::process::Pid;
 
 use super::super::cgroup::Group;
 use super::super::fault::Step;
-use super::folder::{PROGRESS, WORK};
+use super::folder::{Folder, PROGRESS, WORK};
 use super::{Brief, Refusal, birth, interpreter, step};
 
 /// Tells the program where to write of its progress.
@@ -30,14 +29,23 @@ pub struct Launched {
 }
 
 /// Starts the program in its folder, in a group of its own, and under its limits.
-pub fn launch(brief: &Brief, program: &OsStr, arguments: &[OsString]) -> Result<Launched, Refusal> {
-    let work = Path::new(WORK);
-    let open = |path: &Path| {
-        open(path).map_err(|error| Refusal::of(Step::OutputFile, "an output file", error))
+pub fn launch(
+    folder: &Folder,
+    brief: &Brief,
+    program: &OsStr,
+    arguments: &[OsString],
+) -> Result<Launched, Refusal> {
+    let work = folder.inner(WORK);
+    let work = work.map_err(|error| Refusal::before("the program's folder", error))?;
+    let open = |folder: &Folder, name: &str| {
+        // Written at its end only, so that what it holds can be cut off.
+        let how = OFlags::WRONLY | OFlags::CREATE | OFlags::APPEND;
+        let file = folder.file(name, how);
+        file.map_err(|error| Refusal::of(Step::OutputFile, "an output file", error))
     };
-    let stdout = open(&work.join(&brief.stdout))?;
-    let stderr = open(&work.join(&brief.stderr))?;
-    let progress = open(Path::new(PROGRESS))?;
+    let stdout = open(&work, &brief.stdout)?;
+    let stderr = open(&work, &brief.stderr)?;
+    let progress = open(folder, PROGRESS)?;
     fcntl_setfd(&progress, FdFlags::empty())
         .map_err(|error| Refusal::before("the progress file", error))?;
     let copy = |file: &File| {
@@ -52,7 +60,7 @@ pub fn launch(brief: &Brief, program: &OsStr, arguments: &[OsString]) -> Result<
     let mut command = step::command(program, arguments);
     command
         .env(PROGRESS_FD, progress.as_raw_fd().to_string())
-        .current_dir(work)
+        .current_dir(Path::new(WORK))
         .stdout(for_program.0)
         .stderr(for_program.1);
     let start = || step::spawn(command, |error| unstarted(program, error));
@@ -69,14 +77,6 @@ pub fn launch(brief: &Brief, program: &OsStr, arguments: &[OsString]) -> Result<
         outputs: vec![stdout, stderr, progress],
         group,
     })
-}
-
-/// Written at its end only, so that what it holds can be cut off.
-fn open(path: &Path) -> io::Result<File> {
-    let no_follow = OFlags::NOFOLLOW.bits().cast_signed();
-    let mut options = File::options();
-    options.create(true).append(true).custom_flags(no_follow);
-    options.open(path)
 }
 
 fn unstarted(program: &OsStr, error: io::Error) -> Refusal {

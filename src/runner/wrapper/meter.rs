@@ -13,7 +13,7 @@ use rustix::time::{ClockId, clock_gettime};
 
 use super::super::cgroup::Group;
 use super::folder::WORK;
-use super::folder_size::folder_size;
+use super::folder_size::Walk;
 use super::journal::Cause;
 use super::{Limits, since_boot, tree};
 
@@ -25,6 +25,8 @@ const INTERVAL: Duration = Duration::from_millis(200);
 const FOLDER_INTERVAL: Duration = Duration::from_secs(1);
 /// Looking takes at most this part of the time of a processor.
 const SHARE: u32 = 20;
+/// So many lots of names are looked at in a row.
+const FOLDER_STEPS: usize = 64;
 /// However long a look at the folder took, the next one is not later than this.
 const LONGEST_FOLDER_PAUSE: Duration = Duration::from_secs(10);
 
@@ -39,6 +41,10 @@ pub struct Meter {
     due: Duration,
     folder_interval: Duration,
     folder_due: Duration,
+    /// The look at the folder that is not at its end.
+    walk: Option<Walk>,
+    /// What the last one did not see.
+    unseen: Option<String>,
     /// Of the tree, in bytes, as far as it was seen.
     peak_memory: u64,
 }
@@ -64,6 +70,8 @@ impl Meter {
             due: now + FIRST_INTERVAL,
             folder_interval: FIRST_INTERVAL,
             folder_due: now + FIRST_INTERVAL,
+            walk: None,
+            unseen: None,
             peak_memory: 0,
         }
     }
@@ -71,6 +79,11 @@ impl Meter {
     /// When it wants to look next, as time since boot.
     pub fn due(&self) -> Duration {
         self.due
+    }
+
+    /// What the last look at the folder did not see, and why.
+    pub fn unseen(&self) -> Option<String> {
+        self.unseen.clone()
     }
 
     /// The limit that is exceeded, if it is time to look.
@@ -162,12 +175,20 @@ impl Meter {
             return None;
         }
         let most = self.limits.folder_size;
-        let size = folder_size(Path::new(WORK), most);
+        let walk = self
+            .walk
+            .get_or_insert_with(|| Walk::begin(Path::new(WORK)));
+        let begun = since_boot();
+        let size = walk.go_on(most, FOLDER_STEPS);
         let done = since_boot();
+        let cost = (done.saturating_sub(begun) * SHARE).min(LONGEST_FOLDER_PAUSE);
+        self.folder_due = done + cost;
+        let size = size?;
+        self.walk = None;
+        self.unseen = size.unseen;
         self.folder_interval = (self.folder_interval * 2).min(FOLDER_INTERVAL);
-        let cost = (done.saturating_sub(now) * SHARE).min(LONGEST_FOLDER_PAUSE);
-        self.folder_due = done + self.folder_interval.max(cost);
-        (size > most).then_some(Cause::Folder)
+        self.folder_due = done + cost.max(self.folder_interval);
+        (size.bytes > most).then_some(Cause::Folder)
     }
 }
 

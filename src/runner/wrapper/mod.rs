@@ -27,6 +27,7 @@ use rustix::process::{getpid, set_child_subreaper, setsid};
 pub(super) use boot::{Moment, since_boot};
 pub(super) use brief::{Brief, Refusal, Word};
 pub(super) use control::Control;
+use folder::Folder;
 use journal::Entry;
 pub(super) use journal::{Cause, End, Exit, Journal, Start, Trace};
 pub use limits::Limits;
@@ -115,13 +116,13 @@ fn begin(run: &Run) -> Result<Watch, Refusal> {
     setsid().map_err(|error| Refusal::before("no session of its own", error))?;
     set_child_subreaper(Some(getpid()))
         .map_err(|error| Refusal::before("not the reaper of its tree", error))?;
-    let folder = Path::new(".");
     let refuse = |error: io::Error| Refusal::before("the run's folder", error);
-    let journal = Journal::open(folder).map_err(refuse)?;
+    let folder = Folder::open(Path::new(".")).map_err(refuse)?;
+    let journal = Journal::open(&folder).map_err(refuse)?;
     if !journal.lock().map_err(refuse)? || !journal.read().map_err(refuse)?.is_empty() {
         return Err(Refusal::Again);
     }
-    let control = Control::open(folder).map_err(refuse)?;
+    let control = Control::open(&folder).map_err(refuse)?;
     let lease_until = control.read().map_err(refuse)?.lease_until;
     let now = since_boot();
     if lease_until.is_some_and(|until| until <= now) {
@@ -134,9 +135,11 @@ fn begin(run: &Run) -> Result<Watch, Refusal> {
         since_boot: now,
         boot_id: brief.boot_id.clone(),
         cgroup: brief.cgroup.clone(),
+        timeout: Some(brief.timeout),
+        grace: Some(brief.grace),
     };
     journal.append(&Entry::Start(start)).map_err(refuse)?;
-    match launch::launch(&brief, &run.program, &run.arguments) {
+    match launch::launch(&folder, &brief, &run.program, &run.arguments) {
         Ok(launched) => Ok(Watch::new(brief, now, journal, control, launched)),
         Err(refusal) => {
             journal.clear().map_err(refuse)?;

@@ -207,6 +207,7 @@ impl Watch {
             at: self.brief.now.time_of_day(since_boot()),
             cpu: usage.cpu,
             peak_memory: usage.peak_memory,
+            unseen: self.meter.unseen(),
         }
     }
 
@@ -244,7 +245,12 @@ impl Cause {
     fn is_urgent(self) -> bool {
         match self {
             Self::Memory | Self::Processes | Self::Output | Self::Folder => true,
-            Self::Stop | Self::Lease | Self::WallTime | Self::CpuTime => false,
+            Self::Stop
+            | Self::Lease
+            | Self::WallTime
+            | Self::CpuTime
+            | Self::StopUnheeded
+            | Self::WallTimeUnheeded => false,
         }
     }
 }

@@ -141,3 +141,75 @@ async fn what_a_program_said_before_a_restart_is_noted_once() {
     assert_eq!(stage.wait_for_end(id).await.state, State::Succeeded);
     assert_eq!(said(&stage, id).await, ["said"]);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_program_that_says_much_is_heard_to_its_end() {
+    let mut stage = Stage::new().await;
+    stage.script(
+        "often",
+        "exec >&$GRISTMILL_PROGRESS_FD\n\
+         yes '0.4 begun' | head -n 200000; echo 'warning: late'; printf '0.9 done'",
+    );
+    stage.script(
+        "at_length",
+        "exec >&$GRISTMILL_PROGRESS_FD\n\
+         echo '0.4 begun'; printf 'event: '; head -c 1100000 /dev/zero | tr '\\0' x; echo\n\
+         echo 'warning: late'; echo '0.9 done'",
+    );
+    stage.start(2);
+    for (script, events) in [("often", 1), ("at_length", 2)] {
+        let id = stage.submit(script).await;
+        assert_eq!(stage.wait_for_end(id).await.state, State::Succeeded);
+        let said = said(&stage, id).await;
+        assert_eq!(
+            (said.len(), said.last().unwrap().as_str()),
+            (events, "late")
+        );
+        assert_eq!(progress(&stage, id).await, 900);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_a_burst_of_warnings_the_first_are_kept_and_the_number_of_the_others() {
+    let mut stage = Stage::new().await;
+    let script = "yes 'warning: again' | head -n 200000 >&$GRISTMILL_PROGRESS_FD";
+    stage.script("burst", script);
+    stage.start(1);
+    let id = stage.submit("burst").await;
+    assert_eq!(stage.wait_for_end(id).await.state, State::Succeeded);
+    let said = said(&stage, id).await;
+    assert_eq!((said.len(), said[99].as_str()), (101, "again"));
+    assert!(said[100].contains("199900 more events"), "{}", said[100]);
+}
+
+async fn progress(stage: &Stage, id: RecordId) -> u16 {
+    let record = stage.record(id).await;
+    record.progress.unwrap().permille
+}
+
+/// What they did would hold up whoever opens it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_job_that_puts_a_pipe_in_the_place_of_our_files_fails_once() {
+    let mut stage = Stage::new().await;
+    let names = ["journal", "control", "progress", "heard"];
+    for name in names {
+        let script = format!("cd ..; rm -f {name}; mkfifo {name}; echo ran >>$LOG; sleep 1.2");
+        stage.script(name, &script);
+    }
+    stage.script("honest", "exit 0");
+    stage.start(2);
+    let mut ids = Vec::new();
+    for name in names {
+        ids.push(stage.submit(name).await);
+    }
+    let honest = stage.submit("honest").await;
+    assert_eq!(stage.wait_for_end(honest).await.state, State::Succeeded);
+    for id in ids {
+        let record = stage.wait_for_end(id).await;
+        assert_eq!(record.state, State::Failed, "{record:?}");
+        assert!(record.reason.unwrap().contains("run's folder"));
+    }
+    assert_eq!(stage.log().lines().count(), names.len(), "each ran once");
+    stage.wait_for_quiet().await;
+    stage.stop().await;
+}

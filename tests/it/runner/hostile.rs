@@ -160,9 +160,9 @@ async fn one_that_digs_too_deep() {
     // Deeper than any path can name, and no deeper: each folder is also one to remove.
     let deep = "exec python3 -c 'import os, time\n\
                 for i in range(1000): os.mkdir(\"d\" * 200); os.chdir(\"d\" * 200)\n\
-                time.sleep(60)'";
+                time.sleep(1)'";
     let (run, report) = beside_a_good_one(&stage, deep).await;
-    assert_eq!(fault(&report), "folder-limit");
+    assert_eq!(report.verdict, Verdict::Succeeded, "{report:?}");
     stage.runner().forget(run.key, true).await.unwrap();
     assert!(!stage.run_folder(run.key).exists());
 }
@@ -184,13 +184,14 @@ async fn one_that_floods_its_progress() {
     let stage = narrow(|limits| limits.output_size = 4_000_000).await;
     let (run, report) = beside_a_good_one(&stage, "yes 'event: x' >&$GRISTMILL_PROGRESS_FD").await;
     assert_eq!(fault(&report), "output-limit");
-    let (mut heard, mut events) = (None, 0);
+    let (mut heard, mut events) = (None, Vec::new());
     loop {
         let news = stage.runner().news(run.key, heard).await.unwrap();
-        events += news.events.len();
+        events.extend(news.events);
         if heard.replace(news.heard) == Some(news.heard) {
             break;
         }
     }
-    assert!(events <= 1_048_576 / 9 + 1, "{events}");
+    assert_eq!(events.len(), 101);
+    assert!(events[100].text.contains("more events"), "{events:?}");
 }

@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use gristmill::job::{RunKey, RunOrder, RunReport, StoreId};
 use gristmill::runner::remote::{Link, Settings};
 use gristmill::runner::socket::{Service, Users, listen, serve};
-use gristmill::runner::{News, RunError, RunState, Runner};
+use gristmill::runner::{Heard, News, RunError, RunState, Runner};
 use gristmill::vitals::Pulse;
 use tempfile::TempDir;
 use tokio::sync::Semaphore;
@@ -81,7 +81,7 @@ impl Runner for Slow {
         other()
     }
 
-    async fn news(&self, _: RunKey, _: Option<u64>) -> Result<News, RunError> {
+    async fn news(&self, _: RunKey, _: Option<Heard>) -> Result<News, RunError> {
         other()
     }
 

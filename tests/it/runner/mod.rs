@@ -1,6 +1,7 @@
 //! The process runner with real processes and the built program as wrapper.
 
 mod adopting;
+mod foreign;
 mod hostile;
 mod in_turn;
 mod limits;

@@ -160,7 +160,8 @@ async fn declared_outputs_are_recorded_and_a_missing_one_fails_the_job(
     );
     assert_eq!(report.outputs.len(), 1);
     let text = report.fault.unwrap().text;
-    assert!(text.ends_with("led-out, absent"), "{text}");
+    assert!(text.contains("missing: absent"), "{text}");
+    assert!(text.contains("led-out (it is a link)"), "{text}");
 }
 
 #[rstest]
