@@ -351,10 +351,11 @@ pub(super) fn store_fault(error: &BufferError) -> Fault {
     match error {
         BufferError::Unreachable(_)
         | BufferError::Full(_)
+        | BufferError::ReadOnly(_)
         | BufferError::Conflict(_)
         | BufferError::Restored => {
-            let text = "the task buffer cannot be reached or is full; nothing is known to be \
-                        done, send the request again later";
+            let text = "the task buffer cannot be reached, is full or takes no writes; nothing is \
+                        known to be done, send the request again later";
             Fault::new(FaultCode::DatabaseUnavailable, text)
         }
         BufferError::Stale => {

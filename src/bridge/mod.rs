@@ -360,8 +360,12 @@ impl Bridge {
             let text = format!("no answer within {limit} ms of the request's arrival");
             Err(BufferError::Unreachable(text))
         });
-        answer.inspect_err(|error| {
-            tracing::warn!(owner = %origin.owner, %error, "the task buffer gave no answer");
+        answer.inspect_err(|error| match error {
+            // The gate says once that it began, and once that it ended.
+            BufferError::ReadOnly(_) | BufferError::Full(_) => {
+                tracing::debug!(owner = %origin.owner, %error, "the task buffer refused a write");
+            }
+            _ => tracing::warn!(owner = %origin.owner, %error, "the task buffer gave no answer"),
         })
     }
 

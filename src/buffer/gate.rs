@@ -79,6 +79,11 @@ impl Gate {
         self.health.store().map(drop)
     }
 
+    /// Whether the store is up and, as far as is known, takes writes; else why not. From memory.
+    pub fn can_store(&self) -> Result<(), BufferError> {
+        self.health.can_store()
+    }
+
     /// Waits until the store is open; an error that time does not heal.
     pub async fn opened(&self) -> Result<(), OpenError> {
         self.health.opened().await
@@ -243,6 +248,15 @@ impl TaskBuffer for Gate {
 
     async fn ping(&self) -> Result<(), BufferError> {
         self.ask(|store| async move { store.ping().await }).await
+    }
+
+    async fn try_write(&self, by_write: bool) -> Result<(), BufferError> {
+        self.ask(|store| async move { store.try_write(by_write).await })
+            .await
+    }
+
+    fn log_bytes(&self) -> Option<u64> {
+        self.health.store().ok()?.log_bytes()
     }
 }
 

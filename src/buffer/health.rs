@@ -1,10 +1,12 @@
-//! Whether there is a store and whether it answers. While it does not, nobody waits for it.
+//! Whether there is a store, whether it answers, and whether it takes writes. While it does not
+//! answer, no question waits for it. While it takes no writes, each question is still asked: reads
+//! have true answers, and a write is the best proof that there is of the contrary.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{Notify, watch};
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
 use super::{BufferError, OpenError, Store};
 use crate::job::policy::Backoff;
@@ -25,6 +27,10 @@ const PROBE_EVERY: Duration = Duration::from_millis(250);
 /// How long it may take to say so, unless a question may take less.
 const PROBE_LIMIT: Duration = Duration::from_secs(1);
 
+/// A store that refused a write counts as one that takes none until none was refused for so long:
+/// small writes may fit on a disk that is full for others.
+const CALM: Duration = Duration::from_secs(5);
+
 /// What is known of the store.
 pub(super) struct Health {
     state: watch::Sender<State>,
@@ -37,8 +43,34 @@ enum State {
     Opening,
     /// For good.
     Failed(OpenError),
-    Up(Arc<dyn Store>),
-    Down(Arc<dyn Store>),
+    Open(Arc<dyn Store>, Standing),
+}
+
+/// How an open store does.
+#[derive(Clone)]
+enum Standing {
+    Well,
+    /// It answers, and takes no writes.
+    ReadOnly {
+        why: BufferError,
+        /// When it last refused one.
+        refused_at: Instant,
+    },
+    /// It does not answer; why.
+    Away(String),
+}
+
+impl Standing {
+    fn read_only(why: BufferError) -> Self {
+        Self::ReadOnly {
+            why,
+            refused_at: Instant::now(),
+        }
+    }
+
+    fn is_well(&self) -> bool {
+        matches!(self, Self::Well)
+    }
 }
 
 impl Health {
@@ -53,10 +85,19 @@ impl Health {
     pub fn store(&self) -> Result<Arc<dyn Store>, BufferError> {
         let away = |why: &str| Err(BufferError::Unreachable(why.to_owned()));
         match &*self.state.borrow() {
-            State::Up(store) => Ok(store.clone()),
-            State::Down(_) => away("it did not answer, and is not back yet"),
+            State::Open(_, Standing::Away(why)) => away(&format!("{why}; it is not back yet")),
+            State::Open(store, _) => Ok(store.clone()),
             State::Opening => away("it is not open yet"),
             State::Failed(why) => away(&why.to_string()),
+        }
+    }
+
+    /// Whether it may be asked and, as far as is known, takes writes; else why not.
+    pub fn can_store(&self) -> Result<(), BufferError> {
+        self.store()?;
+        match &*self.state.borrow() {
+            State::Open(_, Standing::ReadOnly { why, .. }) => Err(why.clone()),
+            _ => Ok(()),
         }
     }
 
@@ -84,7 +125,7 @@ impl Health {
             // Whether it is suspected or has not been asked for a while.
             let _ = timeout(LOOK_EVERY, self.suspected.notified()).await;
             pulse.turn();
-            while !self.probe(&store, limit.min(PROBE_LIMIT)).await {
+            while !self.probe(&store, limit).await {
                 pulse.turn();
                 sleep(PROBE_EVERY).await;
             }
@@ -100,7 +141,8 @@ impl Health {
             match open().await {
                 Ok(store) => {
                     tracing::info!("the task buffer is open");
-                    self.state.send_replace(State::Up(store.clone()));
+                    self.state
+                        .send_replace(State::Open(store.clone(), Standing::Well));
                     return Some(store);
                 }
                 Err(error) if error.is_transient() => {
@@ -119,50 +161,83 @@ impl Health {
         None
     }
 
-    /// Whether the store answers.
+    /// Whether the store is well now.
     async fn probe(&self, store: &Arc<dyn Store>, limit: Duration) -> bool {
-        match timeout(limit, store.ping()).await {
-            Ok(Ok(())) => {
-                self.up();
-                true
-            }
-            Ok(Err(error)) => {
-                self.down(&error);
-                false
-            }
-            Err(_) => {
-                self.down(&BufferError::Unreachable(
-                    "it does not answer a ping".to_owned(),
-                ));
-                false
-            }
+        let answered = timeout(limit.min(PROBE_LIMIT), store.ping()).await;
+        let mute = |_| {
+            Err(BufferError::Unreachable(
+                "it does not answer a ping".to_owned(),
+            ))
+        };
+        if let Err(why) = answered.unwrap_or_else(mute) {
+            return self.enter(|_| Some(Standing::Away(reason(&why))));
+        }
+        let by_write = !self.is_well();
+        let written = timeout(limit, store.try_write(by_write)).await;
+        let late = || format!("no write ended within {} ms", limit.as_millis());
+        match written.unwrap_or_else(|_| Err(BufferError::ReadOnly(late()))) {
+            Ok(()) => self.enter(|standing| match standing {
+                Standing::ReadOnly { refused_at, .. } if refused_at.elapsed() < CALM => None,
+                _ => Some(Standing::Well),
+            }),
+            Err(BufferError::Unreachable(why)) => self.refuse(BufferError::ReadOnly(why)),
+            Err(why) => self.refuse(why),
         }
     }
 
-    fn up(&self) {
-        let back = self.state.send_if_modified(|state| match state {
-            State::Down(store) => {
-                *state = State::Up(store.clone());
-                true
-            }
-            _ => false,
-        });
-        if back {
-            tracing::info!("the task buffer is back");
-        }
+    fn is_well(&self) -> bool {
+        matches!(&*self.state.borrow(), State::Open(_, Standing::Well))
     }
 
-    fn down(&self, why: &BufferError) {
-        let gone = self.state.send_if_modified(|state| match state {
-            State::Up(store) => {
-                *state = State::Down(store.clone());
-                true
+    /// A write was refused, and reading is not concerned.
+    fn refuse(&self, why: BufferError) -> bool {
+        self.enter(|_| Some(Standing::read_only(why)))
+    }
+
+    /// A question was not answered. Where writes are refused anyway, only a ping tells whether
+    /// reading is concerned, too.
+    fn miss(&self, why: &BufferError) {
+        self.enter(|standing| standing.is_well().then(|| Standing::Away(reason(why))));
+    }
+
+    /// Changes the standing of an open store and says so, once; whether it is well then.
+    fn enter(&self, next: impl FnOnce(&Standing) -> Option<Standing>) -> bool {
+        let mut is_well = false;
+        self.state.send_if_modified(|state| {
+            let State::Open(_, standing) = state else {
+                return false;
+            };
+            let next = next(standing);
+            let has_changed = next.is_some();
+            if let Some(next) = next {
+                say(standing, &next);
+                *standing = next;
             }
-            _ => false,
+            is_well = standing.is_well();
+            has_changed
         });
-        if gone {
-            tracing::warn!(%why, "the task buffer is away");
+        is_well
+    }
+}
+
+fn say(before: &Standing, now: &Standing) {
+    use Standing::{Away, ReadOnly, Well};
+    match (before, now) {
+        (Well | ReadOnly { .. }, Away(why)) => tracing::warn!(why, "the task buffer is away"),
+        (Well | Away(_), ReadOnly { why, .. }) => {
+            tracing::warn!(%why, "the task buffer takes no writes");
         }
+        (Away(_), Well) => tracing::info!("the task buffer is back"),
+        (ReadOnly { .. }, Well) => tracing::info!("the task buffer takes writes again"),
+        (Well, Well) | (Away(_), Away(_)) | (ReadOnly { .. }, ReadOnly { .. }) => {}
+    }
+}
+
+/// What is said after "the store cannot be reached:".
+fn reason(why: &BufferError) -> String {
+    match why {
+        BufferError::Unreachable(why) => why.clone(),
+        why => why.to_string(),
     }
 }
 
@@ -181,10 +256,14 @@ impl<'a> Suspicion<'a> {
         }
     }
 
-    /// There is an answer. If it is that the store is away, others need not wait to hear that.
+    /// There is an answer. If it is that the store is away, others need not wait to hear that. If
+    /// it is that it takes no writes, the keeper looks until it does.
     pub fn lift<T>(mut self, answer: &Result<T, BufferError>) {
         match answer {
-            Err(why @ BufferError::Unreachable(_)) => self.health.down(why),
+            Err(why @ BufferError::Unreachable(_)) => self.health.miss(why),
+            Err(why @ (BufferError::ReadOnly(_) | BufferError::Full(_))) => {
+                self.health.refuse(why.clone());
+            }
             _ => self.lifted = true,
         }
     }

@@ -138,6 +138,15 @@ pub trait TaskBuffer: Send + Sync {
 
     /// Whether the store answers at all.
     async fn ping(&self) -> Result<(), BufferError>;
+
+    /// Whether the store takes writes: by one that changes nothing that a question could find, or,
+    /// unless `by_write`, by a look where that is cheaper.
+    async fn try_write(&self, by_write: bool) -> Result<(), BufferError>;
+
+    /// How large the file is that the store writes before its database, in bytes; from memory.
+    fn log_bytes(&self) -> Option<u64> {
+        None
+    }
 }
 
 /// All that a store is asked.
@@ -296,6 +305,9 @@ pub enum BufferError {
     /// There is no room left.
     #[error("the store is full: {0}")]
     Full(String),
+    /// It answers, and refused to write: nothing was changed.
+    #[error("the store takes no writes: {0}")]
+    ReadOnly(String),
     /// It answered with what cannot be read.
     #[error("the store holds what cannot be read: {0}")]
     Corrupt(String),

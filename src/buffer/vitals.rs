@@ -33,6 +33,8 @@ pub struct Errors {
     pub conflict: Count,
     /// See [`BufferError::Full`]
     pub full: Count,
+    /// See [`BufferError::ReadOnly`]
+    pub read_only: Count,
     /// See [`BufferError::Corrupt`]
     pub corrupt: Count,
 }
@@ -71,12 +73,13 @@ impl Vitals {
 impl Errors {
     /// Each with its name.
     #[must_use]
-    pub fn all(&self) -> [(&'static str, &Count); 5] {
+    pub fn all(&self) -> [(&'static str, &Count); 6] {
         [
             ("late", &self.late),
             ("unreachable", &self.unreachable),
             ("conflict", &self.conflict),
             ("full", &self.full),
+            ("read_only", &self.read_only),
             ("corrupt", &self.corrupt),
         ]
     }
@@ -87,6 +90,7 @@ impl Errors {
             BufferError::Unreachable(_) => self.unreachable.add_one(),
             BufferError::Conflict(_) => self.conflict.add_one(),
             BufferError::Full(_) => self.full.add_one(),
+            BufferError::ReadOnly(_) => self.read_only.add_one(),
             BufferError::Corrupt(_) => self.corrupt.add_one(),
             BufferError::Stale | BufferError::Restored => {}
         }

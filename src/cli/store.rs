@@ -82,6 +82,7 @@ impl<Asked: ?Sized> Store<Asked> {
             | BufferError::Stale
             | BufferError::Restored
             | BufferError::Full(_)
+            | BufferError::ReadOnly(_)
             | BufferError::Corrupt(_) => Code::StoreTrouble,
         };
         Report::new(code, format!("{}: no answer", self.url)).because(error)

@@ -46,7 +46,9 @@ pub(super) async fn settle(context: Arc<Context>, mut errands: mpsc::Receiver<Er
         let changes = lot.iter().flat_map(|errand| errand.changes.clone());
         match advance(&context, changes.collect()).await {
             Ok(answers) => hand_out(&mut lot, answers),
-            Err(BufferError::Unreachable(why)) => refuse(&mut lot, &BufferError::Unreachable(why)),
+            Err(why @ (BufferError::Unreachable(_) | BufferError::ReadOnly(_))) => {
+                refuse(&mut lot, &why);
+            }
             // One of them may be what the store cannot take; it must not hold up the others.
             Err(_) => settle_singly(&context, &mut lot).await,
         }

@@ -148,6 +148,9 @@ async fn status(house: &House) -> String {
         house.door_offline()
     };
     let mut parts = vec![line, work(census.as_ref())];
+    if store && house.store.can_store().is_err() {
+        parts.push("store takes no writes".to_owned());
+    }
     if house.is_draining() {
         parts.push("draining".to_owned());
     }

@@ -99,7 +99,7 @@ errors! {
     StoreMute = 308, Unreachable: "the store does not answer";
         "It was there and gave no answer in time."; "Try again; look at the server's load and log."
     StoreTrouble = 310, Failed: "the store cannot do it";
-        "It is full or damaged, or somebody changed it meanwhile."; "Make room; look at it with the store's own client; try again."
+        "It is full, takes no writes or is damaged, or somebody changed it meanwhile."; "Make room; look at it with the store's own client; try again."
     StoreRestored = 311, Conflict: "the store is not the newest one";
         "It is an older copy, or another store, than answers were given from."; "Put the newest store back, or accept the loss: `gristmill migrate --accept-restored`."
 

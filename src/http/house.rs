@@ -91,7 +91,7 @@ impl House {
         if self.door.is_hidden() {
             found.push(HIDDEN.to_owned());
         }
-        if let Err(why) = self.store.is_up() {
+        if let Err(why) = self.store.can_store() {
             found.push(why.to_string());
         }
         if self

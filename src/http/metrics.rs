@@ -16,7 +16,7 @@ use prometheus_client::registry::Registry;
 use super::House;
 use super::exposition::{Label, Page};
 use super::process::Process;
-use crate::buffer::Census;
+use crate::buffer::{Census, TaskBuffer as _};
 use crate::conductor::{self, Counters};
 use crate::job::Owner;
 
@@ -166,6 +166,16 @@ impl Scrape {
             "gristmill_store_up",
             "Whether the store is open and answers.",
             Some(u64::from(self.house.store.is_up().is_ok())),
+        )?;
+        page.gauge(
+            "gristmill_store_writable",
+            "Whether the store is up and takes writes.",
+            Some(u64::from(self.house.store.can_store().is_ok())),
+        )?;
+        page.gauge(
+            "gristmill_buffer_log_bytes",
+            "The size of SQLite's write-ahead log, the file that ends in -wal.",
+            self.house.store.log_bytes(),
         )?;
         let received = store.received.read();
         page.counters(

@@ -112,6 +112,11 @@ impl<H: Hook> TaskBuffer for HookedStore<H> {
     async fn ping(&self) -> Result<(), BufferError> {
         self.hook.around("ping", self.real.ping()).await
     }
+
+    async fn try_write(&self, by_write: bool) -> Result<(), BufferError> {
+        let tried = self.real.try_write(by_write);
+        self.hook.around("try_write", tried).await
+    }
 }
 
 #[async_trait]

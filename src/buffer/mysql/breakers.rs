@@ -4,31 +4,32 @@ use jiff::Timestamp;
 use mysql_async::prelude::Queryable;
 use mysql_async::{Conn, Result, Row};
 
+use super::session::Work;
 use super::statement;
 use crate::buffer::changes::clip;
 use crate::buffer::{Holder, OpenBreaker};
 
-/// `None`: it is closed.
-pub(super) async fn keep(
-    conn: &mut Conn,
-    holder: &Holder,
-    open: Option<&OpenBreaker>,
-) -> Result<()> {
-    let Some(open) = open else {
-        let delete = "DELETE FROM breakers WHERE holder = ?";
-        return conn.exec_drop(delete, (holder.as_str(),)).await;
-    };
-    let insert = "REPLACE INTO breakers (holder, daemon, reason, since, seen)
-                  VALUES (?, ?, ?, ?, ?)";
-    let (since, seen) = (open.since.as_microsecond(), open.seen.as_microsecond());
-    let row = (
-        holder.as_str(),
-        &open.daemon,
-        clip(&open.reason),
-        since,
-        seen,
-    );
-    conn.exec_drop(insert, row).await
+/// What is kept of a holder's breaker.
+pub(super) struct Noted {
+    pub holder: Holder,
+    /// `None`: it is closed.
+    pub open: Option<OpenBreaker>,
+}
+
+impl Work for Noted {
+    type Answer = ();
+    async fn write(&self, conn: &mut Conn, _: usize) -> Result<()> {
+        let holder = self.holder.as_str();
+        let Some(open) = &self.open else {
+            let delete = "DELETE FROM breakers WHERE holder = ?";
+            return conn.exec_drop(delete, (holder,)).await;
+        };
+        let insert = "REPLACE INTO breakers (holder, daemon, reason, since, seen)
+                      VALUES (?, ?, ?, ?, ?)";
+        let (since, seen) = (open.since.as_microsecond(), open.seen.as_microsecond());
+        let row = (holder, &open.daemon, clip(&open.reason), since, seen);
+        conn.exec_drop(insert, row).await
+    }
 }
 
 pub(super) async fn read(conn: &mut Conn) -> Result<Vec<OpenBreaker>> {

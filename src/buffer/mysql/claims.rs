@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 use mysql_async::prelude::Queryable;
 
-use super::{MysqlBuffer, breakers, connect, standing};
+use super::{MysqlBuffer, breakers, standing};
 use crate::buffer::row::store_id;
 use crate::buffer::{
     AdvanceRequest, Advanced, BufferError, ClaimRequest, Claimed, Claims, Holder, Lease, Leases,
@@ -30,9 +30,8 @@ impl Claims for MysqlBuffer {
     }
 
     async fn promise(&self, holder: &Holder, leases: Leases) -> Result<(), BufferError> {
-        let mut conn = self.server.take(&self.pool).await?;
-        let promised = standing::promise(&mut conn, holder, leases).await;
-        promised.map_err(|why| connect::error(&why))
+        let holder = holder.clone();
+        self.tell(standing::Promise { holder, leases }).await
     }
 
     async fn note_breaker(
@@ -40,21 +39,22 @@ impl Claims for MysqlBuffer {
         holder: &Holder,
         open: Option<&OpenBreaker>,
     ) -> Result<(), BufferError> {
-        let mut conn = self.server.take(&self.pool).await?;
-        let noted = breakers::keep(&mut conn, holder, open).await;
-        noted.map_err(|why| connect::error(&why))
+        let (holder, open) = (holder.clone(), open.cloned());
+        self.tell(breakers::Noted { holder, open }).await
     }
 
     async fn store_id(&self) -> Result<StoreId, BufferError> {
-        let mut conn = self.server.take(&self.pool).await?;
-        let name = conn.query_first("SELECT id FROM store_id").await;
-        store_id(name.map_err(|why| connect::error(&why))?)
+        let query = "SELECT id FROM store_id";
+        let name = self
+            .lines
+            .ask(|mut conn| async move { conn.query_first(query).await });
+        store_id(name.await?)
     }
 
     async fn leases(&self) -> Result<Vec<Lease>, BufferError> {
-        let mut conn = self.server.take(&self.pool).await?;
-        let leases = standing::leases(&mut conn).await;
-        leases.map_err(|why| connect::error(&why))
+        self.lines
+            .ask(|mut conn| async move { standing::leases(&mut conn).await })
+            .await
     }
 
     async fn orders(
@@ -63,8 +63,10 @@ impl Claims for MysqlBuffer {
         daemon: &str,
         claims: &[(RecordId, Token)],
     ) -> Result<Orders, BufferError> {
-        let mut conn = self.server.take(&self.pool).await?;
-        let orders = standing::orders(&mut conn, holder, daemon, claims).await;
-        orders.map_err(|why| connect::error(&why))
+        self.lines
+            .ask(
+                |mut conn| async move { standing::orders(&mut conn, holder, daemon, claims).await },
+            )
+            .await
     }
 }

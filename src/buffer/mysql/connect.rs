@@ -9,6 +9,7 @@ use mysql_async::{
 use secrecy::ExposeSecret;
 use tokio::time::timeout;
 
+use super::lines::Age;
 use crate::buffer::{BufferError, MysqlServer, MysqlUrl, OpenError, Options};
 
 /// How many prepared statements a connection keeps.
@@ -32,6 +33,15 @@ const TRY_AGAIN: [u16; 2] = [1213, 1205];
 /// Disk full; table full.
 const FULL: [u16; 3] = [3, 1021, 1114];
 
+/// The server takes no writes: table opened read-only, a read lock, `read_only`, read-only
+/// transaction, read-only mode, `innodb_read_only`, group replication lets no commit pass.
+const READ_ONLY: [u16; 7] = [1036, 1223, 1290, 1792, 1836, 1874, 3100];
+
+/// The server ends the connection, or serves nothing on it: it shuts down, the session was killed
+/// (MariaDB, MySQL), it was silent for too long, the server is not available, a node of a cluster
+/// has lost the others.
+const CLOSED: [u16; 6] = [1053, 1927, 3169, 4031, 3168, 1047];
+
 /// Access denied (to the database, to the server), no such database, no such host or user; TLS is required.
 const REFUSED: [u16; 8] = [1044, 1045, 1049, 1130, 1251, 1698, 3159, 4057];
 
@@ -40,6 +50,8 @@ const REFUSED: [u16; 8] = [1044, 1045, 1049, 1130, 1251, 1698, 3159, 4057];
 pub(super) struct Server {
     opts: Opts,
     pub limit: Duration,
+    /// What its connections belong to that are made now.
+    pub age: Age,
 }
 
 impl Server {
@@ -70,6 +82,7 @@ impl Server {
         Ok(Self {
             opts: builder.into(),
             limit: options.timeout,
+            age: Age::default(),
         })
     }
 
@@ -139,6 +152,26 @@ pub(super) fn is_retriable(error: &Error) -> bool {
     matches!(error, Error::Server(server) if TRY_AGAIN.contains(&server.code))
 }
 
+/// Whether the connection is closed: what was asked on it has no answer, and never will.
+pub(super) fn is_closed(error: &Error) -> bool {
+    match error {
+        // A server that does not answer in time may still do so.
+        Error::Io(IoError::Io(why)) => why.kind() != std::io::ErrorKind::TimedOut,
+        Error::Driver(why) => matches!(
+            why,
+            // The server's last word is out of order where it was not asked.
+            DriverError::ConnectionClosed | DriverError::PacketOutOfOrder
+        ),
+        Error::Server(server) => CLOSED.contains(&server.code),
+        _ => false,
+    }
+}
+
+/// Whether the server says that it takes no writes. What it says so of was not done.
+pub(super) fn refuses_writes(error: &Error) -> bool {
+    matches!(error, Error::Server(server) if READ_ONLY.contains(&server.code))
+}
+
 /// What an error means to who asked. What is unclear counts as unreachable: it must never look
 /// like an answer.
 pub(super) fn error(error: &Error) -> BufferError {
@@ -146,6 +179,7 @@ pub(super) fn error(error: &Error) -> BufferError {
         Error::Server(server) if FULL.contains(&server.code) => {
             BufferError::Full(error.to_string())
         }
+        error if refuses_writes(error) => BufferError::ReadOnly(error.to_string()),
         _ => BufferError::Unreachable(error.to_string()),
     }
 }

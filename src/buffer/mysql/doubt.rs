@@ -8,11 +8,15 @@ use tokio::time::{sleep, timeout};
 use super::batch::Batch;
 use super::connect::{Server, disconnect};
 use super::queue::Reply;
-use super::session::SessionLock;
+use super::session::{Ended, SessionLock};
 use crate::buffer::Stored;
+use crate::job::policy::Backoff;
 
-/// The wait after a look that failed.
-const LOOK_AGAIN: Duration = Duration::from_millis(250);
+/// The waits between looks that told nothing.
+const LOOK_AGAIN: Backoff = Backoff {
+    first: Duration::from_millis(250),
+    longest: Duration::from_secs(5),
+};
 
 /// A batch whose commit is in doubt, and who waits for its outcome.
 pub(super) struct Doubt {
@@ -40,13 +44,25 @@ impl Doubt {
 
     /// Finds out, however long it takes, and answers.
     pub async fn resolve(self, server: Server) {
+        let mut tries = 1;
         let (conn, answers) = loop {
-            let mut conn = self.lock.ended(&server).await;
+            let ended = self.lock.ended(&server).await;
+            let is_gone = matches!(ended, Ended::Gone(_));
+            let mut conn = ended.conn();
             let looked = timeout(server.limit, self.batch.read_back(&mut conn)).await;
-            if let Ok(Ok(answers)) = looked {
+            // What another server has, is stored. What it lacks, it may not have yet.
+            if let Ok(Ok(answers)) = looked
+                && (is_gone || answers.iter().all(Result::is_ok))
+            {
                 break (conn, answers);
             }
-            sleep(LOOK_AGAIN).await;
+            if !is_gone && tries == 1 {
+                tracing::warn!(
+                    "the server of a commit in doubt is not the one that is reached now; its jobs                      are `unknown` until they are found or handed in again"
+                );
+            }
+            sleep(LOOK_AGAIN.wait(tries, rand::random())).await;
+            tries = tries.saturating_add(1);
         };
         tracing::info!("a commit in doubt was read back");
         for (reply, answer) in self.replies.into_iter().zip(answers) {

@@ -10,7 +10,7 @@ use mysql_async::{Conn, Result};
 use tokio::sync::Mutex;
 use tokio::time::timeout;
 
-use super::connect::{disconnect, error, open_error};
+use super::connect::{disconnect, open_error};
 use super::reach;
 use crate::buffer::generation::{Acceptance, Generation, Mark};
 use crate::buffer::row::store_id;
@@ -57,13 +57,19 @@ impl Growing {
     /// Compares the database with what is known, then has it grow: what is answered from now on is
     /// in no copy that was made before. Where that takes long it goes on by itself: a server whose
     /// commits wait still answers questions.
-    pub async fn look(self: &Arc<Self>, mut conn: Conn) -> std::result::Result<(), BufferError> {
-        let found = find(&mut conn).await.map_err(|why| error(&why))?;
-        self.generation.check(found.number)?;
+    /// The inner error: it is not as far as it was.
+    pub async fn look(
+        self: &Arc<Self>,
+        mut conn: Conn,
+    ) -> Result<std::result::Result<(), BufferError>> {
+        let found = find(&mut conn).await?;
+        if let Err(behind) = self.generation.check(found.number) {
+            return Ok(Err(behind));
+        }
         let growing = self.clone();
         let grow = tokio::spawn(async move { growing.grow(conn).await });
         let _ = timeout(GROWTH, grow).await;
-        Ok(())
+        Ok(Ok(()))
     }
 
     async fn grow(&self, mut conn: Conn) {

@@ -15,6 +15,7 @@ mod generation;
 mod group;
 mod keys;
 mod kill;
+mod lines;
 mod lookup;
 mod notices;
 mod operations;
@@ -34,17 +35,18 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use jiff::Timestamp;
-use mysql_async::Pool;
 use tokio::sync::Mutex;
 
 use super::{
     BufferError, Census, Dossier, KeptJob, Kill, KnownJob, ListFilter, Lookup, MysqlUrl, OpenError,
     Options, StoreRequest, Stored, TaskBuffer,
 };
+use crate::buffer::row;
 use crate::job::{Attempt, JobId, JobKey, Owner, Record, RecordId, State};
 use connect::{Server, open_error, settings};
 use desk::Desk;
 use generation::Growing;
+use lines::Lines;
 use session::{Session, Work};
 use writer::Writer;
 
@@ -57,9 +59,8 @@ const MIN_PACKET: usize = 1 << 20;
 
 /// The task buffer in a MySQL or MariaDB database.
 pub struct MysqlBuffer {
-    server: Server,
     /// For reading.
-    pool: Pool,
+    lines: Lines,
     /// `None`: opened for reading only.
     writing: Option<Writing>,
 }
@@ -70,7 +71,7 @@ struct Writing {
     writer: Writer,
     /// For conductors.
     desk: Desk,
-    /// Keeps what supervisors are told unasked; nobody else waits for that.
+    /// Keeps what supervisors are told unasked, and what a holder promises; nobody else waits.
     teller: Mutex<Session>,
     /// For operators.
     operator: Mutex<Session>,
@@ -89,15 +90,14 @@ impl MysqlBuffer {
         let generation = generation::begin(&mut conn, options.generation_file.as_deref()).await?;
         connect::disconnect(conn, server.limit).await;
         Ok(Self {
-            pool: server.pool(),
+            lines: Lines::new(server.clone()),
             writing: Some(Writing {
                 writer: Writer::start(server.clone(), packet),
                 desk: Desk::start(&server, packet),
                 teller: Mutex::new(Session::new(server.clone(), packet)),
-                operator: Mutex::new(Session::new(server.clone(), packet)),
+                operator: Mutex::new(Session::new(server, packet)),
                 generation: Growing::new(generation),
             }),
-            server,
         })
     }
 
@@ -105,9 +105,8 @@ impl MysqlBuffer {
     pub async fn open_for_reading(url: &MysqlUrl, options: &Options) -> Result<Self, OpenError> {
         let (server, _) = reach(url, options, false).await?;
         Ok(Self {
-            pool: server.pool(),
+            lines: Lines::new(server),
             writing: None,
-            server,
         })
     }
 
@@ -120,7 +119,7 @@ impl MysqlBuffer {
         Ok(&self.writing()?.writer)
     }
 
-    /// Does what is about supervisors that are told unasked.
+    /// Does what is seldom and small.
     async fn tell<W: Work>(&self, work: W) -> Result<W::Answer, BufferError> {
         self.writing()?.teller.lock().await.repeatable(&work).await
     }
@@ -183,10 +182,9 @@ impl TaskBuffer for MysqlBuffer {
         owner: &Owner,
         jobs: &[(JobId, Option<Attempt>)],
     ) -> Result<Vec<Lookup<KnownJob>>, BufferError> {
-        let mut conn = self.server.take(&self.pool).await?;
-        lookup::find_jobs(&mut conn, owner, jobs)
+        self.lines
+            .ask(|mut conn| async move { lookup::find_jobs(&mut conn, owner, jobs).await })
             .await
-            .map_err(|why| connect::error(&why))
     }
 
     async fn find_records(
@@ -194,10 +192,9 @@ impl TaskBuffer for MysqlBuffer {
         owner: &Owner,
         records: &[(JobId, RecordId)],
     ) -> Result<Vec<Lookup<Record>>, BufferError> {
-        let mut conn = self.server.take(&self.pool).await?;
-        lookup::find_records(&mut conn, owner, records)
+        self.lines
+            .ask(|mut conn| async move { lookup::find_records(&mut conn, owner, records).await })
             .await
-            .map_err(|why| connect::error(&why))
     }
 
     async fn remember_rejected(
@@ -244,36 +241,46 @@ impl TaskBuffer for MysqlBuffer {
     }
 
     async fn list(&self, filter: &ListFilter) -> Result<Vec<Record>, BufferError> {
-        let mut conn = self.server.take(&self.pool).await?;
-        operator::list(&mut conn, filter)
+        self.lines
+            .ask(|mut conn| async move { operator::list(&mut conn, filter).await })
             .await
-            .map_err(|why| connect::error(&why))
     }
 
     async fn show(&self, id: RecordId) -> Result<Lookup<Dossier>, BufferError> {
-        let mut conn = self.server.take(&self.pool).await?;
-        operator::show(&mut conn, id).await
+        let shown = self
+            .lines
+            .ask(|mut conn| async move { operator::show(&mut conn, id).await });
+        shown.await?
     }
 
     async fn unfinished_owners(&self) -> Result<Vec<(Owner, u64)>, BufferError> {
-        let mut conn = self.server.take(&self.pool).await?;
-        operator::unfinished_owners(&mut conn).await
+        let owners = self
+            .lines
+            .ask(|mut conn| async move { operator::unfinished_owners(&mut conn).await });
+        row::owners(owners.await?)
     }
 
     async fn census(&self) -> Result<Census, BufferError> {
-        let mut conn = self.server.take(&self.pool).await?;
-        operator::census(&mut conn)
+        self.lines
+            .ask(|mut conn| async move { operator::census(&mut conn).await })
             .await
-            .map_err(|why| connect::error(&why))
     }
 
     async fn ping(&self) -> Result<(), BufferError> {
-        let mut conn = self.server.take(&self.pool).await?;
-        match &self.writing {
-            Some(writing) => writing.generation.look(conn).await,
-            None => operator::ping(&mut conn)
-                .await
-                .map_err(|why| connect::error(&why)),
-        }
+        let Some(writing) = &self.writing else {
+            return self
+                .lines
+                .ask(|mut conn| async move { operator::ping(&mut conn).await })
+                .await;
+        };
+        self.lines
+            .ask(|conn| async move { writing.generation.look(conn).await })
+            .await?
+    }
+
+    async fn try_write(&self, _: bool) -> Result<(), BufferError> {
+        self.lines
+            .ask(|mut conn| async move { operator::try_write(&mut conn).await })
+            .await
     }
 }

@@ -8,7 +8,6 @@ use mysql_async::{Conn, Result, Value};
 
 use super::MysqlBuffer;
 use super::columns::job_row;
-use super::connect::error;
 use super::session::Work;
 use super::statement::{Insert, read, select_in, update_in};
 use crate::buffer::BufferError;
@@ -44,10 +43,11 @@ impl Notices for MysqlBuffer {
         &self,
         request: TakeNotices,
     ) -> std::result::Result<Vec<Notice>, BufferError> {
-        let mut conn = self.server.take(&self.pool).await?;
-        let is_any_due = is_any_due(&mut conn, &request).await;
-        drop(conn);
-        if !is_any_due.map_err(|why| error(&why))? {
+        let asked = &request;
+        let is_any_due = self
+            .lines
+            .ask(|mut conn| async move { is_any_due(&mut conn, asked).await });
+        if !is_any_due.await? {
             return Ok(Vec::new());
         }
         self.tell(request).await
@@ -67,10 +67,10 @@ impl Notices for MysqlBuffer {
         owner: &Owner,
         answered: &[AnsweredWord],
     ) -> std::result::Result<(), BufferError> {
-        let mut conn = self.server.take(&self.pool).await?;
-        let heard = find_answered(&mut conn, owner, answered).await;
-        drop(conn);
-        let heard = heard.map_err(|why| error(&why))?;
+        let heard = self
+            .lines
+            .ask(|mut conn| async move { find_answered(&mut conn, owner, answered).await });
+        let heard = heard.await?;
         if heard.is_empty() {
             return Ok(());
         }

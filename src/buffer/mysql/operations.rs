@@ -7,12 +7,12 @@ use jiff::Timestamp;
 use mysql_async::prelude::Queryable;
 use mysql_async::{Conn, Error, Row, Value};
 
+use super::MysqlBuffer;
 use super::apply::{apply, insert_events};
 use super::breakers;
 use super::keys::{self, OldLot};
 use super::session::Work;
 use super::statement::{read, select_in, update_in};
-use super::{MysqlBuffer, connect};
 use crate::buffer::operating::{
     self, Answers, BELONGINGS, OPERATED_COLUMNS, OperatedRow, has_ended,
 };
@@ -30,22 +30,23 @@ impl Operations for MysqlBuffer {
     }
 
     async fn drains(&self) -> Result<Vec<Drain>, BufferError> {
-        let mut conn = self.server.take(&self.pool).await?;
-        drains(&mut conn).await.map_err(|why| connect::error(&why))
+        self.lines
+            .ask(|mut conn| async move { drains(&mut conn).await })
+            .await
     }
 
     async fn breakers(&self) -> Result<Vec<OpenBreaker>, BufferError> {
-        let mut conn = self.server.take(&self.pool).await?;
-        let breakers = breakers::read(&mut conn).await;
-        breakers.map_err(|why| connect::error(&why))
+        self.lines
+            .ask(|mut conn| async move { breakers::read(&mut conn).await })
+            .await
     }
 
     /// The lot is looked for without locks; only its rows are locked, while they are deleted.
     async fn purge(&self, purge: &Purge) -> Result<u64, BufferError> {
-        let mut conn = self.server.take(&self.pool).await?;
-        let records = lot(&mut conn, purge).await;
-        let records = records.map_err(|why| connect::error(&why))?;
-        drop(conn);
+        let records = self
+            .lines
+            .ask(|mut conn| async move { lot(&mut conn, purge).await });
+        let records = records.await?;
         if records.is_empty() {
             return Ok(0);
         }
@@ -54,9 +55,9 @@ impl Operations for MysqlBuffer {
     }
 
     async fn count_purgeable(&self, purge: &Purge) -> Result<u64, BufferError> {
-        let mut conn = self.server.take(&self.pool).await?;
-        let count = count(&mut conn, purge).await;
-        count.map_err(|why| connect::error(&why))
+        self.lines
+            .ask(|mut conn| async move { count(&mut conn, purge).await })
+            .await
     }
 
     async fn old_keys(
@@ -64,9 +65,9 @@ impl Operations for MysqlBuffer {
         purge: &Purge,
         after: Option<RecordId>,
     ) -> Result<OldKeys, BufferError> {
-        let mut conn = self.server.take(&self.pool).await?;
-        let found = keys::find(&mut conn, purge, after).await;
-        found.map_err(|why| connect::error(&why))
+        self.lines
+            .ask(|mut conn| async move { keys::find(&mut conn, purge, after).await })
+            .await
     }
 
     async fn drop_keys(&self, purge: &Purge, records: &[RecordId]) -> Result<u64, BufferError> {

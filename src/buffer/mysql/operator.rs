@@ -5,10 +5,9 @@ use mysql_async::prelude::Queryable;
 use mysql_async::{Conn, Params, Result, Row, Value};
 
 use super::columns::record_row;
-use super::connect::error;
 use super::statement::read;
 use crate::buffer::census::{COUNT_BY_STATE, OLDEST_READY};
-use crate::buffer::row;
+use crate::buffer::row::{self, RecordRow};
 use crate::buffer::{BufferError, Census, Dossier, ListFilter, Lookup};
 use crate::job::{Event, JobId, Owner, Record, RecordId};
 
@@ -54,30 +53,31 @@ pub(super) async fn list(conn: &mut Conn, filter: &ListFilter) -> Result<Vec<Rec
     Ok(row::readable(&rows))
 }
 
+/// The inner error: what is there cannot be read.
 pub(super) async fn show(
     conn: &mut Conn,
     id: RecordId,
-) -> std::result::Result<Lookup<Dossier>, BufferError> {
+) -> Result<std::result::Result<Lookup<Dossier>, BufferError>> {
     let query = format!("{} WHERE id = ?", row::select_records());
-    let row: Option<Row> = conn
-        .exec_first(query, (id.get(),))
-        .await
-        .map_err(|why| error(&why))?;
+    let row: Option<Row> = conn.exec_first(query, (id.get(),)).await?;
     let Some(row) = row else {
-        return Ok(Lookup::Absent);
+        return Ok(Ok(Lookup::Absent));
     };
-    let row = record_row(row).map_err(|why| error(&why))?;
+    let query = "SELECT xml FROM payloads WHERE record_id = ?";
+    let payload: Option<Vec<u8>> = conn.exec_first(query, (id.get(),)).await?;
+    Ok(dossier(&record_row(row)?, payload, events(conn, id).await?))
+}
+
+fn dossier(
+    row: &RecordRow,
+    payload: Option<Vec<u8>>,
+    events: Vec<Event>,
+) -> std::result::Result<Lookup<Dossier>, BufferError> {
     let record = row
         .record()
         .map_err(|why| BufferError::Corrupt(why.to_string()))?;
-    let query = "SELECT xml FROM payloads WHERE record_id = ?";
-    let payload: Option<Vec<u8>> = conn
-        .exec_first(query, (id.get(),))
-        .await
-        .map_err(|why| error(&why))?;
     let payload = payload.map(String::from_utf8).transpose();
     let payload = payload.map_err(|why| BufferError::Corrupt(format!("its payload: {why}")))?;
-    let events = events(conn, id).await.map_err(|why| error(&why))?;
     Ok(Lookup::Found(row::dossier(record, payload, events)))
 }
 
@@ -96,17 +96,13 @@ async fn events(conn: &mut Conn, id: RecordId) -> Result<Vec<Event>> {
     rows.into_iter().map(event).collect()
 }
 
-pub(super) async fn unfinished_owners(
-    conn: &mut Conn,
-) -> std::result::Result<Vec<(Owner, u64)>, BufferError> {
+pub(super) async fn unfinished_owners(conn: &mut Conn) -> Result<Vec<(String, i64)>> {
     let query = format!(
         "SELECT owner, COUNT(*) FROM jobs WHERE state IN ({}) GROUP BY owner ORDER BY owner",
         row::unfinished_states()
     );
-    let rows: Result<Vec<Row>> = conn.query(query).await;
-    let rows = rows.map_err(|why| error(&why))?;
-    let counts = rows.into_iter().map(read);
-    row::owners(counts.collect::<Result<_>>().map_err(|why| error(&why))?)
+    let rows: Vec<Row> = conn.query(query).await?;
+    rows.into_iter().map(read).collect()
 }
 
 pub(super) async fn census(conn: &mut Conn) -> Result<Census> {
@@ -119,4 +115,10 @@ pub(super) async fn census(conn: &mut Conn) -> Result<Census> {
 
 pub(super) async fn ping(conn: &mut Conn) -> Result<()> {
     conn.query_drop("SELECT 1 FROM jobs LIMIT 1").await
+}
+
+/// Changes no row; a server that takes no writes refuses it all the same.
+pub(super) async fn try_write(conn: &mut Conn) -> Result<()> {
+    conn.query_drop("UPDATE jobs SET renewal = renewal WHERE id = 0")
+        .await
 }

@@ -5,7 +5,6 @@ use mysql_async::prelude::Queryable;
 use mysql_async::{Conn, Result, Row};
 
 use super::MysqlBuffer;
-use super::connect::error;
 use super::session::Work;
 use super::statement::{Insert, read};
 use crate::buffer::owners::{self, NEXT_OWNER};
@@ -21,28 +20,24 @@ struct Remember {
 #[async_trait]
 impl Owners for MysqlBuffer {
     async fn owners(&self) -> std::result::Result<Vec<Owner>, BufferError> {
-        let mut conn = self.server.take(&self.pool).await?;
-        let names = names(&mut conn).await.map_err(|why| error(&why))?;
-        names.into_iter().map(owners::owner).collect()
+        let names = self
+            .lines
+            .ask(|mut conn| async move { names(&mut conn).await });
+        names.await?.into_iter().map(owners::owner).collect()
     }
 
     async fn owed(&self, owner: &Owner) -> std::result::Result<Owed, BufferError> {
-        let mut conn = self.server.take(&self.pool).await?;
-        let row: Result<Option<Row>> = conn
-            .exec_first(owners::owed_query(), (owner.as_str(),))
-            .await;
-        let counts = row.and_then(|row| row.map(read).transpose());
-        let counts = counts.map_err(|why| error(&why))?;
-        Ok(counts.map(Owed::new).unwrap_or_default())
+        let counts = self
+            .lines
+            .ask(|mut conn| async move { owed(&mut conn, owner).await });
+        Ok(counts.await?.map(Owed::new).unwrap_or_default())
     }
 
     async fn peers(&self, daemon: &str) -> std::result::Result<Vec<Peer>, BufferError> {
-        let mut conn = self.server.take(&self.pool).await?;
-        let query = "SELECT jid, owner FROM supervisors WHERE daemon = ? ORDER BY jid";
-        let rows: Result<Vec<Row>> = conn.exec(query, (daemon,)).await;
-        let rows: Result<Vec<(String, String)>> =
-            rows.and_then(|rows| rows.into_iter().map(read).collect());
-        let rows = rows.map_err(|why| error(&why))?.into_iter();
+        let rows = self
+            .lines
+            .ask(|mut conn| async move { peers(&mut conn, daemon).await });
+        let rows = rows.await?.into_iter();
         rows.map(|(jid, owner)| Ok((jid, owners::owner(owner)?)))
             .collect()
     }
@@ -55,6 +50,19 @@ impl Owners for MysqlBuffer {
         let (daemon, peers) = (daemon.to_owned(), peers.to_vec());
         self.tell(Remember { daemon, peers }).await
     }
+}
+
+async fn owed(conn: &mut Conn, owner: &Owner) -> Result<Option<(i64, i64)>> {
+    let row: Option<Row> = conn
+        .exec_first(owners::owed_query(), (owner.as_str(),))
+        .await?;
+    row.map(read).transpose()
+}
+
+async fn peers(conn: &mut Conn, daemon: &str) -> Result<Vec<(String, String)>> {
+    let query = "SELECT jid, owner FROM supervisors WHERE daemon = ? ORDER BY jid";
+    let rows: Vec<Row> = conn.exec(query, (daemon,)).await?;
+    rows.into_iter().map(read).collect()
 }
 
 async fn names(conn: &mut Conn) -> Result<Vec<String>> {

@@ -7,7 +7,7 @@ use mysql_async::prelude::Queryable;
 use mysql_async::{Conn, Error};
 use tokio::time::{Instant, sleep, timeout};
 
-use super::connect::{Server, disconnect, error, is_retriable, late};
+use super::connect::{Server, disconnect, error, is_closed, is_retriable, late, refuses_writes};
 use crate::buffer::BufferError;
 use crate::job::policy::Backoff;
 
@@ -54,6 +54,10 @@ struct Live {
     conn: Conn,
     lock: SessionLock,
     last_used: Instant,
+    /// See [`super::lines::Age`].
+    age: u64,
+    /// Whether it was made for this transaction.
+    is_new: bool,
 }
 
 /// How a transaction ended that did not commit.
@@ -91,17 +95,25 @@ impl Session {
         self.transact(work).await.map_err(|failure| {
             let error = failure.error();
             if let Failure::InDoubt(lock, _) = failure {
-                let server = self.server.clone();
-                tokio::spawn(async move {
-                    let conn = lock.ended(&server).await;
-                    disconnect(conn, server.limit).await;
-                });
+                self.end(lock);
             }
             error
         })
     }
 
-    /// Does the work in one transaction and commits it.
+    /// Makes a session end, beside what goes on here. On a server that is not reached any more it
+    /// is in nobody's way.
+    fn end(&self, lock: SessionLock) {
+        let server = self.server.clone();
+        tokio::spawn(async move {
+            let conn = lock.ended(&server).await.conn();
+            disconnect(conn, server.limit).await;
+        });
+    }
+
+    /// Does the work in one transaction and commits it. Where its session turns out to be closed
+    /// before the commit was sent, or to lead to a server that takes no writes, nothing was
+    /// changed: then it is done once more in a new one.
     pub async fn transact<W: Work>(&mut self, work: &W) -> Result<W::Answer, Failure> {
         let mut tries = 1;
         loop {
@@ -110,8 +122,15 @@ impl Session {
             let error = match timeout(self.limit, done).await {
                 Ok(Ok(answer)) => {
                     live.last_used = Instant::now();
+                    live.is_new = false;
                     self.live = Some(live);
                     return Ok(answer);
+                }
+                Ok(Err(Commit::Failed(error))) if is_closed(&error) && !live.is_new => {
+                    tracing::debug!(%error, "a session was closed; its work is done in another");
+                    self.server.age.give_up(live.age);
+                    self.end(live.lock);
+                    continue;
                 }
                 Ok(Err(Commit::Failed(error))) => error,
                 Ok(Err(Commit::InDoubt(why))) => {
@@ -126,6 +145,13 @@ impl Session {
             if !matches!(rollback.await, Ok(Ok(()))) {
                 return Err(Failure::InDoubt(live.lock, error.to_string()));
             }
+            if refuses_writes(&error) {
+                self.server.age.give_up(live.age);
+                if live.is_new {
+                    return Err(Failure::RolledBack(error));
+                }
+                continue;
+            }
             self.live = Some(live);
             if !is_retriable(&error) || tries == TRIES {
                 return Err(Failure::RolledBack(error));
@@ -138,7 +164,8 @@ impl Session {
 
     /// The session as it is, or a new one.
     async fn live(&mut self) -> Result<Live, Error> {
-        if let Some(mut live) = self.live.take() {
+        let age = self.server.age.now();
+        if let Some(mut live) = self.live.take().filter(|live| live.age == age) {
             if live.last_used.elapsed() < CHECK_AFTER {
                 return Ok(live);
             }
@@ -158,6 +185,8 @@ impl Session {
             conn,
             lock,
             last_used: Instant::now(),
+            age,
+            is_new: true,
         })
     }
 
@@ -180,35 +209,68 @@ async fn commit<W: Work>(conn: &mut Conn, work: &W, budget: usize) -> Result<W::
     let answer = work.write(conn, budget).await.map_err(Commit::Failed)?;
     match conn.query_drop("COMMIT").await {
         Ok(()) => Ok(answer),
-        Err(error) if is_retriable(&error) => Err(Commit::Failed(error)),
+        // The server has rolled it back.
+        Err(error) if is_retriable(&error) || refuses_writes(&error) => Err(Commit::Failed(error)),
         Err(error) => Err(Commit::InDoubt(error)),
     }
 }
 
 /// A named lock that a session holds as long as it lives. The server frees it after it has
-/// committed or rolled back the session's transaction.
-pub(super) struct SessionLock(String);
+/// committed or rolled back the session's transaction. No other server knows of it.
+pub(super) struct SessionLock {
+    name: String,
+    /// The server where it was taken.
+    server: ServerIdentity,
+}
+
+/// Tells servers of one address apart, and is the same after a restart.
+type ServerIdentity = String;
+
+/// Servers that replicate have a number each, those of a cluster a host or a folder each.
+const SERVER_IDENTITY: &str = "CONCAT_WS(' ', @@server_id, @@hostname, @@port, @@datadir)";
+
+/// What is known of a session that must end.
+pub(super) enum Ended {
+    /// It is gone: nothing of it can happen any more. The connection that found it so.
+    Gone(Conn),
+    /// The address leads to another server, which cannot say. A connection to that one.
+    OnAnotherServer(Conn),
+}
+
+impl Ended {
+    pub fn conn(self) -> Conn {
+        let (Self::Gone(conn) | Self::OnAnotherServer(conn)) = self;
+        conn
+    }
+}
+
+/// What one look at it found.
+enum Look {
+    Over(Ended),
+    Alive(Conn),
+}
 
 impl SessionLock {
     /// Takes a new lock in this session.
     async fn take(conn: &mut Conn) -> Result<Self, Error> {
         let name = format!("gristmill:{:032x}", rand::random::<u128>());
-        let got: Option<Option<i32>> = conn.exec_first("SELECT GET_LOCK(?, 0)", (&name,)).await?;
-        if got.flatten() != Some(1) {
-            return Err(Error::Other("the server gives no named lock".into()));
+        let query = format!("SELECT GET_LOCK(?, 0), {SERVER_IDENTITY}");
+        let got: Option<(Option<i32>, ServerIdentity)> = conn.exec_first(query, (&name,)).await?;
+        match got {
+            Some((Some(1), server)) => Ok(Self { name, server }),
+            _ => Err(Error::Other("the server gives no named lock".into())),
         }
-        Ok(Self(name))
     }
 
-    /// Makes the session that took it end, however long that takes: nothing of it can happen any
-    /// more. Gives the connection that found it so.
-    pub async fn ended(&self, server: &Server) -> Conn {
+    /// Makes the session that took it end, however long that takes, unless its server is not the
+    /// one that is reached.
+    pub async fn ended(&self, server: &Server) -> Ended {
         let mut tries = 1;
         let mut conn = None;
         loop {
             conn = match timeout(server.limit, self.look(server, conn.take())).await {
-                Ok(Ok((conn, true))) => return conn,
-                Ok(Ok((conn, false))) => Some(conn),
+                Ok(Ok(Look::Over(ended))) => return ended,
+                Ok(Ok(Look::Alive(conn))) => Some(conn),
                 Ok(Err(_)) | Err(_) => None,
             };
             sleep(LOOK_AGAIN.wait(tries, rand::random())).await;
@@ -217,19 +279,25 @@ impl SessionLock {
     }
 
     /// Whether the session is gone. One that is not is told to end.
-    async fn look(&self, server: &Server, conn: Option<Conn>) -> Result<(Conn, bool), Error> {
+    async fn look(&self, server: &Server, conn: Option<Conn>) -> Result<Look, Error> {
         let mut conn = match conn {
             Some(conn) => conn,
             None => server.connect().await?,
         };
-        let query = "SELECT IS_USED_LOCK(?)";
-        let holder: Option<Option<u64>> = conn.exec_first(query, (&self.0,)).await?;
-        let Some(session) = holder.flatten() else {
-            return Ok((conn, true));
+        let query = format!("SELECT {SERVER_IDENTITY}, IS_USED_LOCK(?)");
+        let found: Option<(ServerIdentity, Option<u64>)> =
+            conn.exec_first(query, (&self.name,)).await?;
+        let session = match found {
+            Some((server, Some(session))) if server == self.server => session,
+            Some((server, None)) if server == self.server => {
+                return Ok(Look::Over(Ended::Gone(conn)));
+            }
+            Some(_) => return Ok(Look::Over(Ended::OnAnotherServer(conn))),
+            None => return Err(Error::Other("the server does not say who it is".into())),
         };
         match conn.query_drop(format!("KILL {session}")).await {
             // It may have ended meanwhile.
-            Ok(()) | Err(Error::Server(_)) => Ok((conn, false)),
+            Ok(()) | Err(Error::Server(_)) => Ok(Look::Alive(conn)),
             Err(error) => Err(error),
         }
     }

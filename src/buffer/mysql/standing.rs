@@ -6,6 +6,7 @@ use mysql_async::prelude::Queryable;
 use mysql_async::{Conn, Result, Row, Value};
 
 use super::columns::standing_row;
+use super::session::Work;
 use super::statement::{read, select_in};
 use crate::buffer::row::record_id;
 use crate::buffer::settling::{self, STANDING_COLUMNS, StandingRow};
@@ -74,20 +75,28 @@ pub(super) async fn leases(conn: &mut Conn) -> Result<Vec<Lease>> {
     Ok(settling::leases(&held, promises))
 }
 
-/// Where the holder has claims, each length only grows.
-pub(super) async fn promise(conn: &mut Conn, holder: &Holder, leases: Leases) -> Result<()> {
-    let [claimed, running, grace] = settling::promise_columns(leases);
-    let has_none = held(conn, Some(holder)).await?.is_empty();
-    let statement = if has_none {
-        "REPLACE INTO promises (holder, lease_us, run_lease_us, grace_us) VALUES (?, ?, ?, ?)"
-    } else {
-        "INSERT INTO promises (holder, lease_us, run_lease_us, grace_us) VALUES (?, ?, ?, ?)
-         ON DUPLICATE KEY UPDATE lease_us = GREATEST(lease_us, VALUES(lease_us)),
-             run_lease_us = GREATEST(run_lease_us, VALUES(run_lease_us)),
-             grace_us = GREATEST(grace_us, VALUES(grace_us))"
-    };
-    let row = (holder.as_str(), claimed, running, grace);
-    conn.exec_drop(statement, row).await
+/// Which lengths a holder lives by. Where it has claims, each of them only grows.
+pub(super) struct Promise {
+    pub holder: Holder,
+    pub leases: Leases,
+}
+
+impl Work for Promise {
+    type Answer = ();
+    async fn write(&self, conn: &mut Conn, _: usize) -> Result<()> {
+        let [claimed, running, grace] = settling::promise_columns(self.leases);
+        let has_none = held(conn, Some(&self.holder)).await?.is_empty();
+        let statement = if has_none {
+            "REPLACE INTO promises (holder, lease_us, run_lease_us, grace_us) VALUES (?, ?, ?, ?)"
+        } else {
+            "INSERT INTO promises (holder, lease_us, run_lease_us, grace_us) VALUES (?, ?, ?, ?)
+             ON DUPLICATE KEY UPDATE lease_us = GREATEST(lease_us, VALUES(lease_us)),
+                 run_lease_us = GREATEST(run_lease_us, VALUES(run_lease_us)),
+                 grace_us = GREATEST(grace_us, VALUES(grace_us))"
+        };
+        let row = (self.holder.as_str(), claimed, running, grace);
+        conn.exec_drop(statement, row).await
+    }
 }
 
 pub(super) async fn orders(

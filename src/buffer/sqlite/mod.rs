@@ -6,6 +6,7 @@ mod claims;
 mod generation;
 mod keys;
 mod kill;
+mod log;
 mod lookup;
 mod notices;
 mod open;
@@ -14,10 +15,12 @@ mod operator;
 mod owners;
 mod place;
 mod readers;
+mod writable;
 mod write;
 mod writer;
 
 use std::path::Path;
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use jiff::Timestamp;
@@ -28,6 +31,7 @@ use super::{
 };
 use crate::job::{Attempt, JobId, JobKey, Owner, Record, RecordId, State};
 use open::Opened;
+use place::Place;
 use readers::Readers;
 use writer::Writer;
 
@@ -39,6 +43,7 @@ pub struct SqliteBuffer {
     readers: Readers,
     /// `None`: opened for reading only.
     writer: Option<Writer>,
+    place: Arc<Place>,
 }
 
 impl SqliteBuffer {
@@ -51,8 +56,9 @@ impl SqliteBuffer {
     pub async fn open_for_reading(path: &Path, options: &Options) -> Result<Self, OpenError> {
         let place = open::check_readable(path).await?;
         Ok(Self {
-            readers: Readers::new(path, place, options.pool),
+            readers: Readers::new(path, place.clone(), options.pool),
             writer: None,
+            place,
         })
     }
 
@@ -64,6 +70,7 @@ impl SqliteBuffer {
     fn with_writer(path: &Path, file: Opened, options: &Options) -> Result<Self, OpenError> {
         Ok(Self {
             readers: Readers::new(path, file.place.clone(), options.pool),
+            place: file.place.clone(),
             writer: Some(Writer::start(file)?),
         })
     }
@@ -175,6 +182,22 @@ impl TaskBuffer for SqliteBuffer {
     async fn ping(&self) -> Result<(), BufferError> {
         self.readers.ask(operator::ping).await
     }
+
+    /// A look at the disk in any case: a small write may fit in where no job does.
+    async fn try_write(&self, by_write: bool) -> Result<(), BufferError> {
+        self.readers.ask(writable::look).await?;
+        match &self.writer {
+            // Each commit writes, also that of an empty group, and has the log looked after.
+            Some(writer) if by_write || log::is_large(&self.place) => {
+                writer.ask(0, |_| Ok(())).await
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn log_bytes(&self) -> Option<u64> {
+        Some(self.place.log_bytes())
+    }
 }
 
 /// What an SQLite error means to who asked. What is unclear counts as unreachable: it must never
@@ -184,6 +207,7 @@ fn error(error: &rusqlite::Error) -> BufferError {
     let text = error.to_string();
     match error.sqlite_error_code() {
         Some(Code::DiskFull) => BufferError::Full(text),
+        _ if writable::is_refusal(error) => BufferError::ReadOnly(text),
         Some(Code::DatabaseCorrupt | Code::NotADatabase) => BufferError::Corrupt(text),
         _ => BufferError::Unreachable(text),
     }

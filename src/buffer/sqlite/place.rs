@@ -6,12 +6,16 @@ use std::fs::{self, File, Metadata};
 use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::buffer::BufferError;
 
 /// The files of an open store, as they were when it was opened.
 pub(super) struct Place {
     files: Vec<(PathBuf, Identity)>,
+    log: Option<PathBuf>,
+    /// How large the log was when it was last looked at, in bytes.
+    log_bytes: AtomicU64,
 }
 
 /// Which file it is, whatever its name. It is no other file's while the file is open.
@@ -24,7 +28,11 @@ struct Identity {
 impl Place {
     /// The database that is at this path now.
     pub fn of(path: &Path) -> io::Result<Self> {
-        let mut place = Self { files: Vec::new() };
+        let mut place = Self {
+            files: Vec::new(),
+            log: None,
+            log_bytes: AtomicU64::default(),
+        };
         place.add(path.to_owned())?;
         Ok(place)
     }
@@ -32,7 +40,23 @@ impl Place {
     /// Adds the write-ahead log, which is there once a connection has read the file: what was
     /// committed last is only in it.
     pub fn add_log(&mut self, path: &Path) -> io::Result<()> {
-        self.add(beside(path, "-wal")?)
+        let log = beside(path, "-wal")?;
+        self.add(log.clone())?;
+        self.log = Some(log);
+        self.measure_log();
+        Ok(())
+    }
+
+    /// How large the log is, in bytes, as far as is known.
+    pub fn log_bytes(&self) -> u64 {
+        self.log_bytes.load(Ordering::Relaxed)
+    }
+
+    /// Looks how large the log is. Whether it is the right one, [`Self::check`] tells.
+    pub fn measure_log(&self) {
+        if let Some(Ok(found)) = self.log.as_ref().map(fs::metadata) {
+            self.log_bytes.store(found.len(), Ordering::Relaxed);
+        }
     }
 
     /// Adds the lock; without its name another daemon could take another lock.

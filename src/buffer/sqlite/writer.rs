@@ -6,6 +6,7 @@ use std::thread;
 use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot};
 
+use super::log;
 use super::open::Opened;
 use super::{error, generation};
 use crate::buffer::{BufferError, OpenError};
@@ -83,6 +84,7 @@ fn run(file: &Opened, mut requests: mpsc::Receiver<Request>) {
             group.push(next);
         }
         commit(file, group);
+        log::look_after(&file.connection, &file.place);
     }
 }
 

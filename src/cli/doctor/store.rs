@@ -52,10 +52,14 @@ pub(super) async fn look(config: &Config) -> Vec<Finding> {
 async fn ask(url: &StoreUrl, options: &Options) -> Result<(), Report> {
     let store = buffer::open_for_reading(url, options).await;
     let store = store.map_err(|error| daemon::store_report(url, &error))?;
-    store
-        .ping()
-        .await
-        .map_err(|error| Report::new(Code::StoreMute, format!("{url}: no answer")).because(error))
+    store.ping().await.map_err(|error| {
+        Report::new(Code::StoreMute, format!("{url}: no answer")).because(error)
+    })?;
+    store.try_write(false).await.map_err(|error| {
+        let report = Report::new(Code::StoreTrouble, format!("{url} takes no writes"));
+        let hint = "it answers questions, and no job can be taken or run until it takes writes";
+        report.because(error).hint(hint)
+    })
 }
 
 fn schema(steps: &[Step]) -> Finding {

@@ -14,6 +14,7 @@ use super::outage::RECOVERY;
 use super::place::Place;
 use super::proxy::{Mischief, Proxy};
 use super::write::{job, job_of, key, new, request, store_new};
+use crate::rig::mariadb::MariaDb;
 
 /// The store's URL through a proxy, with short time limits.
 pub fn through(proxy: &Proxy, place: &Place) -> (StoreUrl, Options) {
@@ -151,4 +152,38 @@ async fn a_commit_that_never_ends_is_ended() {
         Ok(_) => assert_eq!(again, [Stored::Duplicate(id)]),
         Err(_) => assert_eq!(again, [Stored::New(id)]),
     }
+}
+
+/// The address leads to another server now: what that one lacks is no proof of anything.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn another_server_does_not_settle_a_commit_in_doubt() {
+    let ((old, place), other) = (place(), MariaDb::start());
+    let proxy = Proxy::start(old.port()).await;
+    let (url, options) = through(&proxy, &place);
+    let open = move || {
+        let (url, options) = (url.clone(), options.clone());
+        async move { buffer::open(&url, &options).await }
+    };
+    let gate = Gate::start(open, LIMIT, CancellationToken::new());
+    gate.opened().await.unwrap();
+    let before = store_new(&*gate, "o", vec![job("before")]).await[0];
+    old.copy_database("mill", &other);
+    // It is no older copy, as far as is known.
+    other.sql("UPDATE mill.generation SET number = number + 1000");
+    proxy.lead_to(other.port());
+    proxy.spoil_next_commit(Mischief::CutAfterCommit);
+    let stored = gate.store(request("o", vec![job("1")])).await;
+    assert!(is_unreachable(&stored), "{stored:?}");
+    assert!(proxy.has_spoilt());
+    old.kill_sessions("mill");
+    let found = find_at_last(&*gate, "before", RECOVERY).await;
+    assert_eq!(accepted(&found), before);
+    for _ in 0..10 {
+        assert_eq!(find(&*gate, "1").await, Lookup::Unreachable);
+        assert_eq!(find(&*gate, "2").await, Lookup::Absent);
+        tokio::time::sleep(LIMIT / 3).await;
+    }
+    // Handed in again, it is settled.
+    let id = store_new(&*gate, "o", vec![job("1")]).await[0];
+    assert_eq!(accepted(&find_at_last(&*gate, "1", RECOVERY).await), id);
 }

@@ -16,6 +16,7 @@ mod operators;
 mod outage;
 mod place;
 mod proxy;
+mod read_only;
 mod refusing;
 mod restored;
 mod sharing;

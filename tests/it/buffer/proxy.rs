@@ -1,6 +1,8 @@
-//! A TCP proxy in front of MariaDB that loses what it is told to lose.
+//! A TCP proxy in front of MariaDB that loses what it is told to lose, and leads new connections
+//! where it is told to.
 
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::sync::{Arc, Mutex};
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -23,6 +25,7 @@ pub enum Mischief {
 pub struct Proxy {
     address: SocketAddr,
     next: Arc<Mutex<Option<Mischief>>>,
+    server: Arc<AtomicU16>,
 }
 
 /// How a COMMIT looks on the wire.
@@ -34,9 +37,12 @@ impl Proxy {
         let address = listener.local_addr().unwrap();
         let next = Arc::new(Mutex::new(None));
         let mischief = next.clone();
+        let server = Arc::new(AtomicU16::new(server_port));
+        let ports = server.clone();
         tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
-                let Ok(server) = TcpStream::connect(("127.0.0.1", server_port)).await else {
+                let port = ports.load(Ordering::SeqCst);
+                let Ok(server) = TcpStream::connect(("127.0.0.1", port)).await else {
                     continue;
                 };
                 client.set_nodelay(true).unwrap();
@@ -44,7 +50,16 @@ impl Proxy {
                 tokio::spawn(pass(client, server, mischief.clone()));
             }
         });
-        Self { address, next }
+        Self {
+            address,
+            next,
+            server,
+        }
+    }
+
+    /// Leads new connections to another server; the others stay where they are.
+    pub fn lead_to(&self, server_port: u16) {
+        self.server.store(server_port, Ordering::SeqCst);
     }
 
     pub fn port(&self) -> u16 {

@@ -159,3 +159,42 @@ async fn what_came_in_is_recalled() {
     assert_eq!(recalled[0].as_ref().unwrap().priority, -7);
     assert!(buffer.recall(&owner("o"), &[]).await.unwrap().is_empty());
 }
+
+/// A reader that needs the log holds nobody up, and afterwards the log is cut.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_large_log_is_cut_when_no_reader_needs_it() {
+    const LARGE: u64 = 20 << 20;
+    let place = Place::sqlite();
+    let buffer = place.open().await;
+    store_new(&*buffer, "o", vec![job("1")]).await;
+    let reader = place.sqlite_connection();
+    let count = |reader: &rusqlite::Connection| {
+        let query = "SELECT COUNT(*) FROM jobs";
+        reader
+            .query_row(query, [], |row| row.get::<_, i64>(0))
+            .unwrap()
+    };
+    reader.execute_batch("BEGIN").unwrap();
+    assert_eq!(count(&reader), 1);
+    let payload = "x".repeat(1 << 20);
+    for number in 0..(LARGE >> 20) {
+        let name = format!("large {number}");
+        store_new(&*buffer, "o", vec![job_of(key(&name, 1), &payload)]).await;
+    }
+    let log_bytes = || buffer.log_bytes().unwrap();
+    assert!(log_bytes() > LARGE, "{}", log_bytes());
+    assert_eq!(count(&reader), 1, "a snapshot");
+    reader.execute_batch("COMMIT").unwrap();
+    // What is looked at now and then, also where nothing is stored.
+    buffer.try_write(false).await.unwrap();
+    // The answer comes before the cut.
+    buffer.try_write(true).await.unwrap();
+    assert!(log_bytes() < 1 << 20, "{}", log_bytes());
+    let StoreUrl::Sqlite(file) = place.url() else {
+        unreachable!()
+    };
+    let log = file.with_file_name("buffer.db-wal");
+    assert!(log.metadata().unwrap().len() < 1 << 20);
+    assert_eq!(count(&reader), 21);
+    store_new(&*buffer, "o", vec![job("after")]).await;
+}

@@ -13,6 +13,7 @@ use tempfile::TempDir;
 use crate::rig::documents::{about_records, document, get_executor_data};
 use crate::rig::folder;
 use crate::rig::gristmill::{ACCOUNTS, EXECUTOR_JID, Gristmill, SUPERVISOR};
+use crate::rig::http;
 use crate::rig::process::{is_root, program};
 use crate::rig::prosody::Prosody;
 use crate::rig::slixmpp::{Carrier, Supervisor};
@@ -236,6 +237,13 @@ fn a_full_disk_refuses_jobs_and_forgets_none() {
         }
     }
     scene.nothing_wrong_is_said(&refused);
+    let is_said = || {
+        let ready = http::get(&daemon.http_socket(), "/readyz").unwrap();
+        ready.status == 503 && ready.body.contains("the store is full")
+    };
+    until("it is said", is_said);
+    let doctor = String::from_utf8(daemon.ask(&["doctor", "--set", &disk.store()]).stdout).unwrap();
+    assert!(doctor.contains("takes no writes"), "{doctor}");
     // They end while nobody can write that down.
     let go = format!("{}.go", daemon.job_log_file().display());
     fs::write(go, "").unwrap();
@@ -244,6 +252,7 @@ fn a_full_disk_refuses_jobs_and_forgets_none() {
         assert!(!scene.hand_out("held", &refused));
         scene.nothing_wrong_is_said(&refused);
         scene.have_ended();
+        assert!(is_said());
     }
     fs::remove_file(disk.ballast()).unwrap();
     until("jobs are taken again", || scene.hand_out("held", &refused));
@@ -251,6 +260,15 @@ fn a_full_disk_refuses_jobs_and_forgets_none() {
     until("all is known", || {
         scene.nothing_wrong_is_said(&names("never", 1))
     });
+    until("it is over", || !is_said());
+    let log = daemon.log();
+    for line in [
+        "the task buffer takes no writes",
+        "the task buffer takes writes again",
+    ] {
+        assert_eq!(log.matches(line).count(), 1, "{line}: {log}");
+    }
+    assert!(!log.contains("the task buffer is away"), "{log}");
     let log = daemon.job_log();
     for name in scene.records.keys() {
         let wanted = [format!("begin {name}"), format!("end {name}")];

@@ -15,7 +15,10 @@ const PACKAGE: &str = "mariadb-server";
 /// The account that may do everything.
 pub const USER: &str = "gristmill";
 
-/// Its password.
+/// An account that may do everything in one database, and nothing to the server.
+pub const ORDINARY: &str = "miller";
+
+/// The password of both.
 pub const PASSWORD: &str = "mill-pond'7";
 
 /// A server with its data; both end with this value.
@@ -115,6 +118,38 @@ impl MariaDb {
     /// Makes a database, with MariaDB's default character set.
     pub fn create_database(&self, name: &str) {
         self.sql(&format!("CREATE DATABASE `{name}`"));
+    }
+
+    /// Makes [`ORDINARY`] for a database: it is bound by `read_only`, as [`USER`] is not.
+    pub fn create_ordinary_account(&self, database: &str) {
+        let account = format!("{ORDINARY}@127.0.0.1");
+        self.sql(&format!(
+            "CREATE USER {account} IDENTIFIED BY \"{PASSWORD}\";
+             GRANT ALL ON `{database}`.* TO {account}"
+        ));
+    }
+
+    /// Ends all sessions that use a database.
+    pub fn kill_sessions(&self, database: &str) {
+        let kills = self.sql(&format!(
+            "SELECT GROUP_CONCAT(CONCAT('KILL ', id) SEPARATOR '; ')
+             FROM information_schema.processlist WHERE db = '{database}'"
+        ));
+        if kills.trim() != "NULL" {
+            self.sql(&kills);
+        }
+    }
+
+    /// Copies a database, as it is now, to another server.
+    pub fn copy_database(&self, name: &str, to: &Self) {
+        let output = server("mariadb-dump", PACKAGE)
+            .arg("--no-defaults")
+            .arg(format!("--socket={}", self.socket().display()))
+            .args(["--user=root", "--databases", name])
+            .output()
+            .expect("mariadb-dump");
+        assert!(output.status.success(), "{output:?}");
+        to.sql(&String::from_utf8_lossy(&output.stdout));
     }
 
     /// Its version, like `10.11.11-MariaDB-0+deb12u1`.

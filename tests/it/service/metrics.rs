@@ -109,6 +109,7 @@ fn what_happened_is_counted() {
         ("gristmill_xmpp_online", 1.0),
         ("gristmill_xmpp_reconnects_total", 0.0),
         ("gristmill_store_up", 1.0),
+        ("gristmill_store_writable", 1.0),
         ("gristmill_slots", 3.0),
         ("gristmill_ready", 1.0),
         ("gristmill_draining", 0.0),
