@@ -35,8 +35,9 @@ const LOOK_AGAIN: Duration = Duration::from_millis(20);
 pub(super) struct WorkDir {
     path: PathBuf,
     holder: String,
-    /// Carries the lock.
-    lock: File,
+    /// What was taken, by its name: the file that carries the lock, and the folder of the folders
+    /// of runs. An inode that is open is not given to another file.
+    taken: [(&'static str, File); 2],
 }
 
 impl WorkDir {
@@ -65,29 +66,35 @@ impl WorkDir {
         remove::remove(&removed)
             .and_then(|()| fs::create_dir(&removed))
             .map_err(failed(removed))?;
+        let runs = path.join(RUNS);
+        let runs = File::open(&runs).map_err(failed(runs))?;
         Ok(Self {
             path,
             holder,
-            lock: file,
+            taken: [(HOLDER, file), (RUNS, runs)],
         })
     }
 
     /// Whether it is still the folder at its path. One that was moved or replaced (a lost mount) is
     /// empty to every look, and none of its runs may be taken for gone.
     pub(super) fn is_in_place(&self) -> Result<(), String> {
-        let name = self.path.join(HOLDER);
         let identity = |found: &Metadata| (found.dev(), found.ino());
-        let found = fs::metadata(&name).and_then(|found| Ok((found, self.lock.metadata()?)));
         let shown = self.path.display();
-        match found {
-            Ok((found, taken)) if identity(&found) == identity(&taken) => Ok(()),
-            Ok(_) => Err(format!(
-                "{shown}, the folder of runs, was replaced by another one"
-            )),
-            Err(error) => Err(format!(
-                "{shown}, the folder of runs, cannot be looked into: {error}"
-            )),
+        for (name, taken) in &self.taken {
+            let found = fs::metadata(self.path.join(name));
+            match found.and_then(|found| Ok((found, taken.metadata()?))) {
+                Ok((found, taken)) if identity(&found) == identity(&taken) => (),
+                Ok(_) => {
+                    let what = format!("{shown}, the folder of runs, was replaced by another one");
+                    return Err(format!("{what} ({name})"));
+                }
+                Err(error) => {
+                    let what = format!("{shown}, the folder of runs, cannot be looked into");
+                    return Err(format!("{what} ({name}): {error}"));
+                }
+            }
         }
+        Ok(())
     }
 
     /// The name of whoever uses this folder, whichever process it is at a time.

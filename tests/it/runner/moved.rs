@@ -3,12 +3,12 @@
 
 use std::fs;
 
-use gristmill::job::RunKey;
+use gristmill::job::{RunKey, Verdict};
 use gristmill::runner::{RunError, RunState, Runner};
 
 use rstest::rstest;
 
-use super::stage::{Stage, Way, fault, number_in, order, spec};
+use super::stage::{Stage, Way, fault, lives, number_in, order, spec};
 
 fn is_away<T: std::fmt::Debug>(answer: &Result<T, RunError>) {
     assert!(matches!(answer, Err(RunError::Away(_))), "{answer:?}");
@@ -47,4 +47,25 @@ async fn its_runs_are_not_gone(#[values(Way::Direct, Way::Socket)] way: Way) {
     stage.runner().ready().await.unwrap();
     stage.runner().stop(run).await.unwrap();
     assert_eq!(fault(&stage.outcome(run).await), "stopped");
+}
+
+/// An empty `runs` may even get the inode of the one that was removed.
+#[rstest]
+#[tokio::test]
+async fn a_new_folder_in_the_place_of_runs_says_nothing(
+    #[values(Way::Direct, Way::Socket)] way: Way,
+) {
+    let mut stage = Stage::new(way).await;
+    let run = stage.start("echo $$ > pid; exec sleep 4711").await;
+    let pid = number_in(&stage.work(run).join("pid")).await;
+    let runs = stage.settings.work_dir.join("runs");
+    fs::remove_dir_all(&runs).unwrap();
+    nothing_is_known(stage.runner(), run).await;
+    fs::create_dir(&runs).unwrap();
+    nothing_is_known(stage.runner(), run).await;
+    assert!(lives(pid));
+    // A new start takes what is there, and ends what it cannot tell of.
+    stage.reopen().await;
+    assert_eq!(stage.outcome(run).await.verdict, Verdict::Lost);
+    assert!(!lives(pid));
 }
