@@ -90,22 +90,26 @@ impl Marks {
     /// Looks at all processes. An error is no answer: they may live.
     ///
     /// A process that dies while it is looked at may have started another one that the list did
-    /// not have yet, so that nothing is found counts only if that happened to none.
+    /// not have yet, so that nothing is found counts only if that happened to none that may have
+    /// been the run's. One in a session that also has others' processes was not: whatever is below
+    /// a wrapper is in the wrapper's session, or in one that was made below it.
     pub fn find(&self) -> io::Result<Found> {
         let mut dead_before = HashSet::new();
         for _ in 0..MAX_LOOKS {
             let mut look = processes::look()?;
             let found = self.find_in(&mut look)?;
             let found_some = found.elsewhere || !found.ours.is_empty();
-            if found_some || look.dead.is_subset(&dead_before) {
+            let dead: HashSet<_> = look.dead.into_keys().collect();
+            if found_some || dead.is_subset(&dead_before) {
                 return Ok(found);
             }
-            dead_before = look.dead;
+            dead_before = dead;
         }
         let what = "processes come and go too fast to tell whether they belong to the run";
         Err(io::Error::other(what))
     }
 
+    /// Leaves among the dead those that may have been the run's.
     fn find_in(&self, look: &mut Look) -> io::Result<Found> {
         let Look { alive: all, dead } = look;
         let session = self.session(all);
@@ -114,6 +118,7 @@ impl Marks {
             groups: HashSet::new(),
             elsewhere: false,
         };
+        let mut sessions_of_others = HashSet::new();
         for process in all.iter() {
             let in_session = session.is_some_and(|session| process.session == session);
             match if in_session {
@@ -124,11 +129,14 @@ impl Marks {
                 Kin::Ours => drop(found.ours.insert(process.pid)),
                 Kin::Elsewhere => found.elsewhere = true,
                 Kin::None if processes::one(process.pid)?.is_none() => {
-                    dead.insert(process.pid);
+                    dead.insert(process.pid, Some(process.session));
                 }
-                Kin::None => (),
+                Kin::None => drop(sessions_of_others.insert(process.session)),
             }
         }
+        let is_anothers =
+            |session: &Option<i32>| session.is_some_and(|it| sessions_of_others.contains(&it));
+        dead.retain(|_, session| !is_anothers(session));
         processes::add_descendants(all, &mut found.ours);
         // A group is within a session, and so is all that its leader began.
         let within = |process: &&Process| {

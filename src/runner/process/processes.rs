@@ -1,6 +1,6 @@
 //! The processes of this machine, as the kernel lists them.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::fs;
 use std::io;
 use std::path::PathBuf;
@@ -42,8 +42,9 @@ impl Process {
 pub(super) struct Look {
     /// Those that live.
     pub alive: Vec<Process>,
-    /// Those that were listed and had died when they were looked at, just then or long ago.
-    pub dead: HashSet<i32>,
+    /// Those that were listed and had died when they were looked at, just then or long ago; with
+    /// their session, if that was still to be seen.
+    pub dead: HashMap<i32, Option<i32>>,
 }
 
 /// The name of this boot.
@@ -73,10 +74,11 @@ pub(super) fn look() -> io::Result<Look> {
         let Some(pid) = name.to_str().and_then(|name| name.parse().ok()) else {
             continue;
         };
-        match one(pid)? {
-            Some(process) if pid != own => look.alive.push(process),
+        match any(pid)? {
+            Some((process, true)) => drop(look.dead.insert(pid, Some(process.session))),
+            Some((process, false)) if pid != own => look.alive.push(process),
             Some(_) => (),
-            None => drop(look.dead.insert(pid)),
+            None => drop(look.dead.insert(pid, None)),
         }
     }
     Ok(look)
@@ -84,6 +86,12 @@ pub(super) fn look() -> io::Result<Look> {
 
 /// The process of this number; `None`: it is dead, for one that waits to be buried is, too.
 pub(super) fn one(pid: i32) -> io::Result<Option<Process>> {
+    let found = any(pid)?.filter(|(_, is_dead)| !is_dead);
+    Ok(found.map(|(process, _)| process))
+}
+
+/// The same, also of one that is dead and not buried, and whether it is.
+fn any(pid: i32) -> io::Result<Option<(Process, bool)>> {
     let text = seen(fs::read_to_string(format!("/proc/{pid}/stat")))?;
     Ok(text.and_then(|text| parse(pid, &text)))
 }
@@ -101,8 +109,8 @@ pub(super) fn add_descendants(all: &[Process], some: &mut HashSet<i32>) {
     }
 }
 
-/// `None`: it is dead.
-fn parse(pid: i32, text: &str) -> Option<Process> {
+/// What the kernel says of a process, and whether it is dead.
+fn parse(pid: i32, text: &str) -> Option<(Process, bool)> {
     // The name may hold anything.
     let (_, rest) = text.rsplit_once(") ")?;
     let words: Vec<_> = rest.split_ascii_whitespace().collect();
@@ -111,13 +119,14 @@ fn parse(pid: i32, text: &str) -> Option<Process> {
     let is_dead = matches!(*words.get(STATE)?, "Z" | "X") && number(THREADS)? <= 1;
     let ticks = rustix::param::clock_ticks_per_second().max(1);
     let born = Duration::from_secs(number(BORN)?) / u32::try_from(ticks).ok()?;
-    (!is_dead).then_some(Process {
+    let process = Process {
         pid,
         parent: words.get(PARENT)?.parse().ok()?,
         group: words.get(GROUP)?.parse().ok()?,
         session: words.get(SESSION)?.parse().ok()?,
         born,
-    })
+    };
+    Some((process, is_dead))
 }
 
 #[cfg(test)]
@@ -138,13 +147,13 @@ mod tests {
             session: 6,
             born: Duration::from_secs(200) / ticks,
         };
-        assert_eq!(parse(7, &line("S", 1)), Some(expected));
+        assert_eq!(parse(7, &line("S", 1)), Some((expected, false)));
     }
 
     #[test]
     fn the_dead_do_not_count_unless_a_thread_lives() {
-        assert_eq!(parse(7, &line("Z", 1)), None);
-        assert!(parse(7, &line("Z", 2)).is_some());
+        assert!(parse(7, &line("Z", 1)).unwrap().1);
+        assert!(!parse(7, &line("Z", 2)).unwrap().1);
     }
 
     #[test]
