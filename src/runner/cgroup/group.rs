@@ -5,6 +5,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use rustix::io::Errno;
+
 use super::{MOUNT, PROCS, files};
 
 /// Who moves by its own hand.
@@ -80,9 +82,17 @@ impl Group {
         let _ = self.write("cgroup.kill", "1");
     }
 
-    /// Whether something in it lives.
-    pub fn is_populated(&self) -> bool {
-        self.value("cgroup.events", "populated") == Some(1)
+    /// Whether something in it lives. In one that is gone nothing does: the kernel removes none
+    /// that has processes.
+    pub fn is_populated(&self) -> io::Result<bool> {
+        let events = match self.read("cgroup.events") {
+            Err(error) if is_gone(&error) => return Ok(false),
+            read => read?,
+        };
+        let populated = files::value(&events, "populated");
+        populated
+            .map(|number| number > 0)
+            .ok_or_else(|| io::Error::other("cgroup.events does not say whether it is populated"))
     }
 
     /// Whether it reached its own limit of memory, and processes died of that.
@@ -109,7 +119,7 @@ impl Group {
             match remove(&self.0) {
                 Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
                 Err(error) if error.kind() == io::ErrorKind::ResourceBusy => {
-                    if self.is_populated() || Instant::now() > deadline {
+                    if self.is_populated()? || Instant::now() > deadline {
                         return Err(error);
                     }
                 }
@@ -132,6 +142,14 @@ impl Group {
     }
 }
 
+/// A file of a cgroup that is removed while it is open has no device any more.
+fn is_gone(error: &io::Error) -> bool {
+    matches!(
+        Errno::from_io_error(error),
+        Some(Errno::NOENT | Errno::NODEV)
+    )
+}
+
 /// Children first; the files in it are the kernel's, and go with it.
 fn remove(folder: &Path) -> io::Result<()> {
     let mut folders = vec![folder.to_owned()];
@@ -148,4 +166,31 @@ fn remove(folder: &Path) -> io::Result<()> {
         next += 1;
     }
     folders.iter().rev().try_for_each(fs::remove_dir)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// "Cannot be read" is not "empty": a second run would be started beside what lives in it.
+    #[test]
+    fn only_the_kernels_word_makes_a_cgroup_empty() {
+        let folder = tempfile::tempdir().unwrap();
+        let events = folder.path().join("cgroup.events");
+        let group = Group::at(folder.path());
+        for (text, lives) in [("populated 1\nfrozen 0\n", true), ("populated 0\n", false)] {
+            fs::write(&events, text).unwrap();
+            assert_eq!(group.is_populated().unwrap(), lives, "{text}");
+        }
+        fs::write(&events, "frozen 0\n").unwrap();
+        assert!(group.is_populated().is_err());
+        fs::remove_file(&events).unwrap();
+        fs::create_dir(&events).unwrap();
+        assert!(group.is_populated().is_err());
+        assert!(
+            !Group::at(&folder.path().join("gone"))
+                .is_populated()
+                .unwrap()
+        );
+    }
 }

@@ -20,8 +20,9 @@ pub(super) fn remove(cgroup: Option<&Path>) {
 
 /// Whether something of a run lives.
 pub(super) fn live(marks: &Marks) -> io::Result<bool> {
-    let grouped = marks.cgroup().map(Group::at);
-    if grouped.is_some_and(|group| group.is_populated()) {
+    if let Some(path) = marks.cgroup()
+        && Group::at(path).is_populated()?
+    {
         return Ok(true);
     }
     let found = marks.find()?;
@@ -35,8 +36,10 @@ pub(super) fn live(marks: &Marks) -> io::Result<bool> {
 /// Groups die at one blow, whatever they are doing. The others are stopped first, and killed when a
 /// look finds no new ones: those that fork would gain ground between a look and the blow.
 pub(super) fn kill(marks: &Marks) -> io::Result<bool> {
-    let grouped = marks.cgroup().map(Group::at);
-    let grouped = grouped.is_some_and(|group| kill_in(&group));
+    let grouped = match marks.cgroup() {
+        Some(path) => kill_in(&Group::at(path))?,
+        None => false,
+    };
     let mut stopped = HashSet::new();
     let mut elsewhere = false;
     for _ in 0..STOP_ROUNDS {
@@ -62,7 +65,7 @@ pub(super) fn kill(marks: &Marks) -> io::Result<bool> {
 }
 
 /// Kills what is in a run's cgroup; `false`: nothing is.
-fn kill_in(group: &Group) -> bool {
+fn kill_in(group: &Group) -> io::Result<bool> {
     group.kill();
     group.is_populated()
 }

@@ -112,9 +112,10 @@ impl Watch {
         self.journal.sync()
     }
 
-    /// Whether something of the run lives.
+    /// Whether something of the run lives, as far as can be seen: what cannot be looked at may.
     fn lives(&mut self) -> bool {
-        self.tree.reap() || self.group.as_ref().is_some_and(Group::is_populated)
+        let in_group = |group: &Group| group.is_populated().unwrap_or(true);
+        self.tree.reap() || self.group.as_ref().is_some_and(in_group)
     }
 
     /// Kills all of it; returns how many there were outside of the cgroup.
