@@ -23,7 +23,7 @@ pub fn start_in(
 ) -> Result<(Pid, Group), Refusal> {
     let refuse = |error: io::Error| {
         let next = "if it stays so, restart the runner, which then looks what it has";
-        let what = format!("no cgroup for the run ({next}), {}", path.display());
+        let what = format!("no cgroup for the run, {} ({next})", path.display());
         Refusal::before(what, error)
     };
     let home = Group::own().map_err(refuse)?;
