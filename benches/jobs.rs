@@ -179,6 +179,7 @@ fn open_runner(folder: &Path) -> ProcessRunner {
 fn conductor_settings(holder: &str, shared: bool) -> conductor::Settings {
     conductor::Settings {
         holder: Holder::new(holder.to_owned()).unwrap(),
+        folder: None,
         daemon: "executor@localhost/bench".to_owned(),
         slots: Arc::new(SLOTS.into()),
         leases: shared.then_some(Leases {

@@ -131,6 +131,7 @@ impl Place {
         let service = Service {
             runner: Arc::new(Idle),
             holder: "fuzzed".to_owned(),
+            folder: None,
             users: Users::ourselves(),
         };
         runtime.block_on(async {

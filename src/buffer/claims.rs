@@ -42,6 +42,10 @@ pub trait Claims: Send + Sync {
         open: Option<&OpenBreaker>,
     ) -> Result<(), BufferError>;
 
+    /// Shows that a process conducts under its holder's name; what is there instead, where that is no
+    /// mark that it may replace. A store of one daemon says `None` to every process.
+    async fn appear(&self, presence: &Presence) -> Result<Option<Seen>, BufferError>;
+
     /// Which store this is.
     async fn store_id(&self) -> Result<StoreId, BufferError>;
 
@@ -86,6 +90,28 @@ impl fmt::Display for Holder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(f)
     }
+}
+
+/// What [`Claims::appear`] takes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Presence {
+    /// Under whose name it conducts.
+    pub holder: Holder,
+    /// What is to be there now.
+    pub seen: Seen,
+    /// The marks that this may replace.
+    pub over: [i64; 2],
+}
+
+/// A process that conducts, as the store knows it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Seen {
+    /// Another one each time.
+    pub mark: i64,
+    /// The folder of its runs; empty where it does not say.
+    pub folder: String,
+    /// Its daemon's name, for people.
+    pub daemon: String,
 }
 
 /// What [`Claims::claim`] takes.

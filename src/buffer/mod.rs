@@ -38,7 +38,7 @@ pub use breakers::OpenBreaker;
 pub use census::Census;
 pub use claims::{
     AdvanceRequest, Advanced, Change, ClaimRequest, Claimed, Claims, Holder, Lease, Leases,
-    MAX_EVENTS, Orders, ProgressReport, Renewed,
+    MAX_EVENTS, Orders, Presence, ProgressReport, Renewed, Seen,
 };
 pub use gate::Gate;
 pub use generation::Restored;

@@ -43,8 +43,9 @@ impl StandingRow {
         })
     }
 
-    /// What is to be known of it if it is a claim that is held; `None`: the row cannot be read.
-    pub fn lease(&self) -> Option<Lease> {
+    /// What is to be known of it if it is a claim that is held, by a holder that lives by these lengths;
+    /// `None`: the row cannot be read.
+    pub fn lease(&self, promised: Option<Leases>) -> Option<Lease> {
         let standing = self.standing()?;
         Some(Lease {
             id: record_id(self.id)?,
@@ -52,7 +53,7 @@ impl StandingRow {
             renewal: standing.renewal,
             state: standing.state,
             holder: Holder::new(String::from_utf8(self.holder.clone()?).ok()?)?,
-            promised: None,
+            promised,
         })
     }
 }
@@ -83,10 +84,7 @@ pub(super) fn leases(rows: &[StandingRow], promises: Vec<PromiseRow>) -> Vec<Lea
         .collect();
     let read = |row: &StandingRow| {
         let lengths = row.holder.as_ref().and_then(|name| promises.get(name));
-        let lease = row.lease().map(|lease| Lease {
-            promised: lengths.copied(),
-            ..lease
-        });
+        let lease = row.lease(lengths.copied());
         if lease.is_none() {
             tracing::error!(record = row.id, "nobody can tell who holds this record");
         }

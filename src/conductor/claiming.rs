@@ -14,6 +14,7 @@ use super::breaker::Allowance;
 use super::context::Context;
 use super::holding::{Holding, Origin, Tenure};
 use super::life::Life;
+use super::presence::Attendance;
 use super::settling::{Errand, Settler};
 use super::survey::{Found, Surveyor};
 use super::{Failure, Settings, Tools, breaker, noting, orders, renewal, settling, tasks};
@@ -35,6 +36,7 @@ pub(super) struct Conductor {
     context: Arc<Context>,
     errands: Option<mpsc::Receiver<Errand>>,
     surveyor: Surveyor,
+    attendance: Attendance,
     /// One for each holding.
     lives: JoinSet<()>,
     /// Which holding a task is for.
@@ -52,6 +54,7 @@ impl Conductor {
         let context = Arc::new(Context::new(settings, tools, settler));
         Self {
             surveyor: Surveyor::new(context.clone()),
+            attendance: Attendance::new(context.clone()),
             context,
             errands: Some(errands),
             lives: JoinSet::new(),
@@ -72,6 +75,7 @@ impl Conductor {
             })),
             ended = self.conduct(&shutdown) => ended,
         };
+        self.context.counters().conducting.set(0);
         self.leave().await;
         services.shutdown().await;
         ended
@@ -97,7 +101,11 @@ impl Conductor {
     }
 
     async fn conduct(&mut self, shutdown: &CancellationToken) -> Result<(), Failure> {
-        if !self.serve_store(shutdown).await? || !self.find_what_was_left(shutdown).await {
+        if !self.serve_store(shutdown).await? || !self.be_alone(shutdown).await? {
+            return Ok(());
+        }
+        self.context.counters().conducting.set(1);
+        if !self.find_what_was_left(shutdown).await {
             return Ok(());
         }
         let mut polls = interval(POLL);
@@ -110,6 +118,7 @@ impl Conductor {
                 () = shutdown.cancelled() => return Ok(()),
                 // First what is seldom: what is frequent would leave it no turn.
                 _ = polls.tick() => {
+                    self.attendance.keep().await?;
                     orders::follow(&self.context).await;
                     self.context.tools.pulse.turn();
                     self.claim().await?;
@@ -142,6 +151,21 @@ impl Conductor {
                     Err(RunError::Permanent(why)) => return Err(Failure::Refused(why)),
                     Err(error) => tracing::warn!(%error, "the runner does not serve the store yet"),
                 }
+            }
+            failures += 1;
+            if !self.wait_to_ask_again(failures, shutdown).await {
+                return Ok(false);
+            }
+        }
+    }
+
+    /// Waits until no other process can conduct under our name. `false`: asked to stop.
+    async fn be_alone(&mut self, shutdown: &CancellationToken) -> Result<bool, Failure> {
+        let mut failures = 0;
+        loop {
+            self.context.tools.pulse.turn();
+            if self.attendance.begin().await? {
+                return Ok(true);
             }
             failures += 1;
             if !self.wait_to_ask_again(failures, shutdown).await {

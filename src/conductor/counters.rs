@@ -34,6 +34,10 @@ pub struct Counters {
     pub lost: Count,
     /// Runs that a bug of ours failed.
     pub panics: Count,
+    /// 1 while another process conducts under our holder's name, and so this one does not.
+    pub crowded: Level,
+    /// 1 while this process conducts.
+    pub conducting: Level,
     /// Jobs at a time.
     pub slots: Level,
     /// Slots that are taken.

@@ -8,6 +8,7 @@
 //!    └ survey: what a crash left, here or elsewhere        at the start, then now and then
 //! renewal                                                  a task of its own
 //! breaker: whether the host is fit to start jobs           a task of its own
+//! presence: is this the only one of its name?              before all else, then every two seconds
 //! ```
 //!
 //! What it never does: start a run without a committed claim; start a second run of a job while
@@ -23,6 +24,7 @@ mod life;
 mod noting;
 mod orders;
 mod patience;
+mod presence;
 mod renewal;
 mod settling;
 mod start;
@@ -39,7 +41,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::buffer::{Claims, Holder};
 use crate::job::policy::{BootClock, Clock};
-use crate::job::{JobSpec, Limits};
+use crate::job::{JobSpec, Limits, RunsFolder};
 use crate::runner::Runner;
 use crate::vitals::Pulse;
 
@@ -95,6 +97,8 @@ pub struct Vitals {
 pub struct Settings {
     /// Under which name claims are held.
     pub holder: Holder,
+    /// Where its runs are, and locked; `None`: not known.
+    pub folder: Option<RunsFolder>,
     /// The daemon's name where operators drain it.
     pub daemon: String,
     /// Jobs at a time; may change while running.
@@ -130,6 +134,9 @@ pub enum Failure {
     /// The runner does not take this store's runs.
     #[error("{0}")]
     Refused(String),
+    /// Another process, of this daemon, conducts under our holder's name.
+    #[error("the daemon {0} conducts under the name of our folder of runs")]
+    Crowded(String),
 }
 
 /// Conducts until `shutdown`. Then claims that have not started go back; what runs goes on, and is

@@ -9,7 +9,7 @@ use tokio::time::timeout;
 use super::{Counters, Patience};
 use crate::buffer::{
     AdvanceRequest, Advanced, BufferError, ClaimRequest, Claimed, Claims, Holder, Lease, Leases,
-    OpenBreaker, Orders, ProgressReport, Renewed,
+    OpenBreaker, Orders, Presence, ProgressReport, Renewed, Seen,
 };
 use crate::job::{RecordId, RunKey, RunOrder, RunReport, StoreId, Token};
 use crate::runner::{Heard, News, RunError, RunState, Runner};
@@ -78,6 +78,10 @@ impl Claims for PatientClaims {
         open: Option<&OpenBreaker>,
     ) -> Result<(), BufferError> {
         self.ask(self.claims.note_breaker(holder, open)).await
+    }
+
+    async fn appear(&self, presence: &Presence) -> Result<Option<Seen>, BufferError> {
+        self.ask(self.claims.appear(presence)).await
     }
 
     async fn store_id(&self) -> Result<StoreId, BufferError> {

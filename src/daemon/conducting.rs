@@ -16,8 +16,8 @@ use crate::buffer::{Gate, Holder, StoreUrl};
 use crate::conductor::{self, Breaker, Counters, Leases, Patience, Settings, Tools};
 use crate::config::Config;
 use crate::error::{Code, Report};
-use crate::job::Limits;
 use crate::job::policy::Backoff;
+use crate::job::{Limits, RunsFolder};
 use crate::runner::Runner;
 use crate::runner::remote::{Link, RemoteRunner};
 use crate::vitals::Pulse;
@@ -54,9 +54,16 @@ pub(super) struct Conducting {
 #[derive(Clone)]
 enum Place {
     /// In this process.
-    Here(Arc<dyn Runner>, Holder),
+    Here(Arc<dyn Runner>, Host),
     /// In another one, which may come and go.
     There(Link),
+}
+
+/// Whose claims are held, and where the runs are.
+#[derive(Clone)]
+struct Host {
+    holder: Holder,
+    folder: Option<RunsFolder>,
 }
 
 /// Why a conductor ended before it was asked to.
@@ -64,6 +71,8 @@ enum Ended {
     InOrder,
     /// The runner does not take this store's runs.
     Refused(conductor::Failure),
+    /// Another daemon conducts under our name.
+    Crowded,
 }
 
 impl Conducting {
@@ -85,7 +94,8 @@ impl Conducting {
                 Report::new(Code::HolderName, what)
                     .hint("take the file away while no job is claimed")
             })?;
-            Place::Here(Arc::new(runner), holder)
+            let folder = Some(runner.folder().clone());
+            Place::Here(Arc::new(runner), Host { holder, folder })
         } else {
             Place::There(Link::start(runner::link_settings(&config.runner)?))
         };
@@ -118,15 +128,23 @@ impl Conducting {
     /// What fixJobs asks.
     pub(super) fn truth(&self) -> Arc<dyn Truth> {
         let (config, gate) = (self.config.clone(), self.gate.clone());
+        // Where another process may conduct under our name, its claims are not ours to judge.
+        let (shared, counters) = (is_shared(&config), self.counters.clone());
+        let is_alone = move || !shared || counters.conducting.get() > 0;
         let of = move |runner, holder| runner_truth(&config, &gate, runner, holder);
         match &self.place {
-            Place::Here(runner, holder) => Arc::new(of(runner.clone(), holder.clone())),
+            Place::Here(runner, host) => {
+                let (runner, holder) = (runner.clone(), host.holder.clone());
+                Arc::new(TruthWhileThere(Box::new(move || {
+                    is_alone().then(|| of(runner.clone(), holder.clone()))
+                })))
+            }
             Place::There(link) => {
                 let link = link.clone();
                 Arc::new(TruthWhileThere(Box::new(move || {
                     let runner = link.runner_now()?;
                     let holder = holder(runner.holder())?;
-                    Some(of(Arc::new(runner), holder))
+                    is_alone().then(|| of(Arc::new(runner), holder))
                 })))
             }
         }
@@ -135,13 +153,14 @@ impl Conducting {
     /// Conducts until `shutdown`.
     pub(super) async fn run(self, shutdown: CancellationToken) -> Result<(), Report> {
         match &self.place {
-            Place::Here(runner, holder) => {
-                let (runner, holder) = (runner.clone(), holder.clone());
-                match self.conduct(runner, holder, shutdown).await? {
-                    Ended::InOrder => Ok(()),
-                    Ended::Refused(failure) => Err(refused(failure)),
+            Place::Here(runner, host) => loop {
+                let (runner, host) = (runner.clone(), host.clone());
+                match self.conduct(runner, host, shutdown.clone()).await? {
+                    Ended::InOrder => return Ok(()),
+                    Ended::Refused(failure) => return Err(refused(failure)),
+                    Ended::Crowded => self.wait_to_try_again(&shutdown).await,
                 }
-            }
+            },
             Place::There(link) => loop {
                 let runner = tokio::select! {
                     biased;
@@ -168,7 +187,9 @@ impl Conducting {
             }
             return Ok(());
         };
-        let mut conducting = pin!(self.conduct(Arc::new(runner.clone()), holder, stop.clone()));
+        let folder = runner.folder().cloned();
+        let host = Host { holder, folder };
+        let mut conducting = pin!(self.conduct(Arc::new(runner.clone()), host, stop.clone()));
         let ended = tokio::select! {
             ended = &mut conducting => ended,
             () = runner.replaced() => {
@@ -177,22 +198,31 @@ impl Conducting {
                 conducting.await
             }
         };
-        if let Ended::Refused(failure) = ended? {
-            tracing::error!(%failure, "the runner does not take this store's jobs; they wait");
-            tokio::select! {
-                () = shutdown.cancelled() => (),
-                () = self.pulse.while_waiting(sleep(REFUSED_AGAIN)) => (),
+        match ended? {
+            Ended::InOrder => return Ok(()),
+            Ended::Refused(failure) => {
+                tracing::error!(%failure, "the runner does not take this store's jobs; they wait");
             }
+            Ended::Crowded => (),
         }
+        self.wait_to_try_again(shutdown).await;
         Ok(())
+    }
+
+    async fn wait_to_try_again(&self, shutdown: &CancellationToken) {
+        tokio::select! {
+            () = shutdown.cancelled() => (),
+            () = self.pulse.while_waiting(sleep(REFUSED_AGAIN)) => (),
+        }
     }
 
     async fn conduct(
         &self,
         runner: Arc<dyn Runner>,
-        holder: Holder,
+        host: Host,
         shutdown: CancellationToken,
     ) -> Result<Ended, Report> {
+        let was_crowded = self.counters.crowded.get() > 0;
         let tools = Tools {
             claims: self.gate.clone(),
             runner,
@@ -208,12 +238,19 @@ impl Conducting {
         };
         let settings = Settings {
             slots: self.slots.clone(),
-            ..settings(&self.config, holder)
+            folder: host.folder,
+            ..settings(&self.config, host.holder)
         };
         match conductor::run(tools, settings, shutdown).await {
             Ok(()) => Ok(Ended::InOrder),
             Err(failure @ conductor::Failure::Broken(_)) => Err(broken(failure)),
             Err(failure @ conductor::Failure::Refused(_)) => Ok(Ended::Refused(failure)),
+            Err(failure @ conductor::Failure::Crowded(_)) => {
+                if !was_crowded {
+                    tracing::error!("{}", crowded(&self.config, failure));
+                }
+                Ok(Ended::Crowded)
+            }
         }
     }
 }
@@ -246,6 +283,16 @@ fn refused(failure: conductor::Failure) -> Report {
         .hint("give this daemon a new runner.process.work_dir, or the store that it had before")
 }
 
+fn crowded(config: &Config, failure: conductor::Failure) -> Report {
+    let work_dir = config.runner.process.work_dir.display();
+    let hint = format!(
+        "stop one of both, then take `holder` and `runs` out of the folder that is a copy; ours is {work_dir}"
+    );
+    Report::new(Code::HolderTwice, "no jobs are run here")
+        .because(failure)
+        .hint(hint)
+}
+
 /// A bug of ours: the daemon ends, and whoever started it starts it again.
 pub(super) fn broken(error: impl std::error::Error) -> Report {
     Report::new(Code::PartBroken, "jobs are run no more").because(error)
@@ -264,6 +311,11 @@ pub(super) fn slots(config: &Config) -> usize {
     }
 }
 
+/// Whether other daemons may use the store.
+fn is_shared(config: &Config) -> bool {
+    matches!(config.buffer.url, StoreUrl::Mysql(_))
+}
+
 fn settings(config: &Config, holder: Holder) -> Settings {
     let conductor = &config.conductor;
     let leases = Leases {
@@ -271,12 +323,12 @@ fn settings(config: &Config, holder: Holder) -> Settings {
         running: conductor.run_lease,
         grace: config.runner.process.grace + RESCUE_MARGIN,
     };
-    let is_shared = matches!(config.buffer.url, StoreUrl::Mysql(_));
     Settings {
         holder,
+        folder: None,
         daemon: config.xmpp.jid.to_string(),
         slots: Arc::new(slots(config).into()),
-        leases: is_shared.then_some(leases),
+        leases: is_shared(config).then_some(leases),
         limits: Limits {
             max_runs: conductor.max_runs,
             max_abandons: conductor.max_abandons,
@@ -296,89 +348,4 @@ fn settings(config: &Config, holder: Holder) -> Settings {
 }
 
 #[cfg(test)]
-mod tests {
-    use async_trait::async_trait;
-
-    use super::*;
-    use crate::buffer::{self, Options};
-    use crate::config::{self, FileChoice, Sources};
-    use crate::job::{RunKey, RunOrder, RunReport, StoreId};
-    use crate::runner::{Heard, News, RunError, RunState};
-
-    /// A bug.
-    struct Panics;
-
-    #[async_trait]
-    impl Runner for Panics {
-        async fn serve(&self, _: &StoreId) -> Result<(), RunError> {
-            panic!("a bug of the runner's")
-        }
-        async fn ready(&self) -> Result<(), RunError> {
-            unreachable!()
-        }
-        async fn start(&self, _: &RunOrder) -> Result<(), RunError> {
-            unreachable!()
-        }
-        async fn look_up(&self, _: RunKey) -> Result<RunState, RunError> {
-            unreachable!()
-        }
-        async fn ended(&self, _: RunKey) -> Result<(), RunError> {
-            unreachable!()
-        }
-        async fn renew(&self, _: RunKey, _: Option<Duration>) -> Result<(), RunError> {
-            unreachable!()
-        }
-        async fn stop(&self, _: RunKey) -> Result<(), RunError> {
-            unreachable!()
-        }
-        async fn collect(&self, _: RunKey) -> Result<RunReport, RunError> {
-            unreachable!()
-        }
-        async fn news(&self, _: RunKey, _: Option<Heard>) -> Result<News, RunError> {
-            unreachable!()
-        }
-        async fn runs(&self) -> Result<Vec<RunKey>, RunError> {
-            unreachable!()
-        }
-        async fn forget(&self, _: RunKey, _: bool) -> Result<(), RunError> {
-            unreachable!()
-        }
-    }
-
-    /// A bug in one part ends the daemon in order, so that it is started again.
-    #[tokio::test]
-    async fn a_conductor_that_panics_is_a_part_that_broke() {
-        let folder = tempfile::tempdir().unwrap();
-        let url = StoreUrl::Sqlite(folder.path().join("buffer.db"));
-        let flags = [
-            ("xmpp.jid", "executor@localhost/here"),
-            ("supervisor", "[{ jid = \"supervisor@localhost\" }]"),
-        ];
-        let config = config::load(&Sources {
-            file: FileChoice::Without,
-            flags: flags.map(|(key, value)| (key.into(), value.into())).into(),
-            environment: Vec::new(),
-        });
-        let config = config.unwrap().config;
-        let shutdown = CancellationToken::new();
-        let open = move || {
-            let url = url.clone();
-            async move { buffer::open(&url, &Options::default()).await }
-        };
-        let gate = Gate::start(open, config.buffer.timeout, shutdown.clone());
-        gate.opened().await.unwrap();
-        let conducting = Conducting {
-            config,
-            gate,
-            draining: Arc::default(),
-            counters: Arc::default(),
-            slots: Arc::new(AtomicUsize::new(1)),
-            pulse: Pulse::new("conductor", Duration::from_secs(1)),
-            breaker: Arc::default(),
-            place: Place::Here(Arc::new(Panics), holder("mill").unwrap()),
-        };
-        let ended = super::super::conduct(Some(conducting), &shutdown).await;
-        assert_eq!(ended.unwrap_err().code, Code::PartBroken);
-        shutdown.cancel();
-    }
-}
+mod tests;

@@ -45,10 +45,12 @@ pub async fn serve_runner(
     let listener = socket::listen(place).map_err(|error| place_report(&error))?;
     let holder = runner.holder().to_owned();
     tracing::info!(socket = %place.display(), %holder, "the runner of gristmill {} starts", env!("CARGO_PKG_VERSION"));
+    let folder = Some(runner.folder().clone());
     let runner = Arc::new(runner);
     let service = Service {
         runner: runner.clone(),
         holder,
+        folder,
         users,
     };
     let pulses = [Pulse::new("runner", PULSE_LIMIT)];

@@ -138,6 +138,8 @@ errors! {
         "A folder of runner.process.transformations is not there, or empty; no job is started then."; "Mount it, or make it, and put the jobs' programs there, or correct the key."
     HolderMissing = 511, Conflict: "the folder of runs has lost its name";
         "It has runs, and its file `holder` was removed or emptied: the claims of these runs would count as another's."; "Put the file back as the message says, or move runs/ away once none of them lives."
+    HolderTwice = 512, Conflict: "another daemon conducts under our name";
+        "Of runner.process.work_dir of both, one is a copy of the other."; "Stop one of both; take `holder` and `runs` out of the folder that is a copy."
 
     ListenTaken = 601, Conflict: "the place for health is taken";
         "Another process listens at http.listen."; "Stop it, or give http.listen another place, or \"\"."

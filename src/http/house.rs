@@ -114,6 +114,10 @@ impl House {
         if unending > 0 {
             found.push(format!("{unending} slots are held by runs that do not end"));
         }
+        let crowded = vitals.map_or(0, |vitals| vitals.counters.crowded.get());
+        if crowded > 0 {
+            found.push("another daemon conducts under the name of our folder of runs".to_owned());
+        }
         if self.is_draining() {
             found.push("draining".to_owned());
         }

@@ -6,6 +6,7 @@ mod order;
 pub mod policy;
 mod record;
 mod run;
+mod runs_folder;
 mod spec;
 mod state;
 
@@ -16,5 +17,6 @@ pub use record::{Event, Level, Record, Refusal};
 pub use run::{
     OutputFile, Progress, RunFault, RunKey, RunOrder, RunReport, StoreId, Token, Verdict,
 };
+pub use runs_folder::RunsFolder;
 pub use spec::{ContentHash, File, JobSpec, Quantity, Requirements, Transformation};
 pub use state::{HeldFrom, IllegalTransition, Outcome, Phase, State, Transition};

@@ -7,8 +7,8 @@ use async_trait::async_trait;
 use gristmill::buffer::{
     AdvanceRequest, Advanced, AnsweredWord, BufferError, Census, ClaimRequest, Claimed, Claims,
     Dossier, Holder, KeptJob, Kill, KnownJob, Lease, Leases, ListFilter, Lookup, Notice, Notices,
-    OpenBreaker, Orders, Owed, Owners, Peer, ProgressReport, Renewed, Store, StoreRequest, Stored,
-    TakeNotices, TaskBuffer,
+    OpenBreaker, Orders, Owed, Owners, Peer, Presence, ProgressReport, Renewed, Seen, Store,
+    StoreRequest, Stored, TakeNotices, TaskBuffer,
 };
 use gristmill::job::{Attempt, JobId, JobKey, Owner, Record, RecordId, State, StoreId, Token};
 use jiff::Timestamp;
@@ -151,6 +151,11 @@ impl<H: Hook> Claims for HookedStore<H> {
     ) -> Result<(), BufferError> {
         let noted = self.real.note_breaker(holder, open);
         self.hook.around("note_breaker", noted).await
+    }
+
+    async fn appear(&self, presence: &Presence) -> Result<Option<Seen>, BufferError> {
+        let seen = self.real.appear(presence);
+        self.hook.around("appear", seen).await
     }
 
     async fn store_id(&self) -> Result<StoreId, BufferError> {

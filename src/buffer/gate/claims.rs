@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use super::Gate;
 use crate::buffer::{
     AdvanceRequest, Advanced, BufferError, ClaimRequest, Claimed, Claims, Holder, Lease, Leases,
-    OpenBreaker, Orders, ProgressReport, Renewed,
+    OpenBreaker, Orders, Presence, ProgressReport, Renewed, Seen,
 };
 use crate::job::{RecordId, StoreId, Token};
 
@@ -43,6 +43,11 @@ impl Claims for Gate {
         open: Option<&OpenBreaker>,
     ) -> Result<(), BufferError> {
         self.ask(|store| async move { store.note_breaker(holder, open).await })
+            .await
+    }
+
+    async fn appear(&self, presence: &Presence) -> Result<Option<Seen>, BufferError> {
+        self.ask(|store| async move { store.appear(presence).await })
             .await
     }
 

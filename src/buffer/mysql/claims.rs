@@ -7,7 +7,7 @@ use super::{MysqlBuffer, breakers, standing};
 use crate::buffer::row::store_id;
 use crate::buffer::{
     AdvanceRequest, Advanced, BufferError, ClaimRequest, Claimed, Claims, Holder, Lease, Leases,
-    OpenBreaker, Orders, ProgressReport, Renewed,
+    OpenBreaker, Orders, Presence, ProgressReport, Renewed, Seen,
 };
 use crate::job::{RecordId, StoreId, Token};
 
@@ -41,6 +41,10 @@ impl Claims for MysqlBuffer {
     ) -> Result<(), BufferError> {
         let (holder, open) = (holder.clone(), open.cloned());
         self.tell(breakers::Noted { holder, open }).await
+    }
+
+    async fn appear(&self, presence: &Presence) -> Result<Option<Seen>, BufferError> {
+        self.tell(presence.clone()).await
     }
 
     async fn store_id(&self) -> Result<StoreId, BufferError> {

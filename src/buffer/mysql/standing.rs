@@ -10,7 +10,7 @@ use super::session::Work;
 use super::statement::{read, select_in};
 use crate::buffer::row::record_id;
 use crate::buffer::settling::{self, STANDING_COLUMNS, StandingRow};
-use crate::buffer::{Holder, Lease, Leases, Orders};
+use crate::buffer::{Holder, Lease, Leases, Orders, Presence, Seen};
 use crate::job::{RecordId, Token};
 
 /// Whether anybody listens to changes of words: asked with the rows, which costs no round trip.
@@ -96,6 +96,38 @@ impl Work for Promise {
         };
         let row = (self.holder.as_str(), claimed, running, grace);
         conn.exec_drop(statement, row).await
+    }
+}
+
+/// In one statement, so that of two processes one is first. The mark is set last: what stands before
+/// is judged by the one that was there.
+const APPEAR: &str = "INSERT INTO presences (holder, mark, place, daemon) VALUES (?, ?, ?, ?)
+    ON DUPLICATE KEY UPDATE
+        place = IF(mark IN (?, ?), VALUES(place), place),
+        daemon = IF(mark IN (?, ?), VALUES(daemon), daemon),
+        mark = IF(mark IN (?, ?), VALUES(mark), mark)";
+
+impl Work for Presence {
+    type Answer = Option<Seen>;
+    async fn write(&self, conn: &mut Conn, _: usize) -> Result<Self::Answer> {
+        let (holder, [one, other]) = (self.holder.as_str(), self.over);
+        let Seen {
+            mark,
+            folder,
+            daemon,
+        } = &self.seen;
+        let row = (
+            holder, mark, folder, daemon, one, other, one, other, one, other,
+        );
+        conn.exec_drop(APPEAR, row).await?;
+        let query = "SELECT mark, place, daemon FROM presences WHERE holder = ?";
+        let found: Option<(i64, String, String)> = conn.exec_first(query, (holder,)).await?;
+        let found = found.map(|(mark, folder, daemon)| Seen {
+            mark,
+            folder,
+            daemon,
+        });
+        Ok(found.filter(|found| found.mark != *mark))
     }
 }
 

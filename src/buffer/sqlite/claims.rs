@@ -12,7 +12,7 @@ use crate::buffer::row::store_id;
 use crate::buffer::settling::{self, EVENTS_DROPPED, STANDING_COLUMNS, StandingRow};
 use crate::buffer::{
     AdvanceRequest, Advanced, BufferError, ClaimRequest, Claimed, Claims, Holder, Lease, Leases,
-    OpenBreaker, Orders, ProgressReport, Renewed,
+    OpenBreaker, Orders, Presence, ProgressReport, Renewed, Seen,
 };
 use crate::job::{RecordId, StoreId, Token};
 
@@ -53,6 +53,11 @@ impl Claims for SqliteBuffer {
         let (holder, open) = (holder.clone(), open.cloned());
         self.write(move |connection| breakers::keep(connection, &holder, open.as_ref()))
             .await
+    }
+
+    /// The file has one daemon, which has locked it.
+    async fn appear(&self, _: &Presence) -> Result<Option<Seen>, BufferError> {
+        Ok(None)
     }
 
     async fn store_id(&self) -> Result<StoreId, BufferError> {

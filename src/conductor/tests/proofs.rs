@@ -115,6 +115,8 @@ fn simulation_leads_everywhere() {
             busy_slots: _,
             vanished: _,
             unending: _,
+            crowded: _,
+            conducting: _,
         } = &*counters;
         let counts = [
             claimed,

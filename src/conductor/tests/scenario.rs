@@ -206,6 +206,7 @@ impl Scenario {
 fn settings(number: usize, leases: Option<Leases>) -> Settings {
     Settings {
         holder: Holder::new(format!("machine-{number}")).unwrap(),
+        folder: None,
         daemon: format!("daemon-{number}"),
         slots: Arc::new((1 + number * 2).into()),
         leases,

@@ -13,7 +13,7 @@ use super::checks;
 use super::world::{Inside, World};
 use crate::buffer::{
     AdvanceRequest, Advanced, BufferError, Change, ClaimRequest, Claimed, Claims, Holder, Lease,
-    Leases, OpenBreaker, Orders, ProgressReport, Renewed,
+    Leases, OpenBreaker, Orders, Presence, ProgressReport, Renewed, Seen,
 };
 use crate::job::{
     Action, Attempt, Effect, JobId, JobKey, Owner, RecordId, Ruling, Standing, State, StoreId,
@@ -204,6 +204,10 @@ impl Claims for StoreLine {
 
     async fn note_breaker(&self, _: &Holder, _: Option<&OpenBreaker>) -> Result<(), BufferError> {
         self.ask(|_| ()).await
+    }
+
+    async fn appear(&self, _: &Presence) -> Result<Option<Seen>, BufferError> {
+        self.ask(|_| None).await
     }
 
     async fn store_id(&self) -> Result<StoreId, BufferError> {

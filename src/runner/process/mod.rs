@@ -3,6 +3,7 @@
 
 mod deadline;
 mod held;
+mod identity;
 mod launch;
 mod marks;
 mod news;
@@ -34,7 +35,7 @@ use super::fault::Step;
 pub use super::wrapper::Limits;
 use super::{Heard, News, RunError, RunState, Runner};
 use crate::job::policy::Clock;
-use crate::job::{RunKey, RunOrder, RunReport, StoreId};
+use crate::job::{RunKey, RunOrder, RunReport, RunsFolder, StoreId};
 pub use held::Held;
 pub use program::Stream;
 pub use settings::{KeepWork, Settings};
@@ -111,6 +112,12 @@ impl ProcessRunner {
         while !self.0.is_overdue(run) {
             sleep(DEADLINE_LOOK).await;
         }
+    }
+
+    /// The folder of the runs, which is locked.
+    #[must_use]
+    pub fn folder(&self) -> &RunsFolder {
+        self.0.folder()
     }
 
     /// Does what waits for disks and processes beside the tasks of the runtime; once begun it is

@@ -27,7 +27,7 @@ use super::{
     OpenError, Settings, held, launch, news, orphans, processes, ready, remove, report, running,
 };
 use crate::job::policy::Clock;
-use crate::job::{RunKey, RunOrder, RunReport, StoreId};
+use crate::job::{RunKey, RunOrder, RunReport, RunsFolder, StoreId};
 
 /// A process runner's state. It lives as long as a question that is being answered.
 pub(super) struct Shared {
@@ -111,6 +111,11 @@ impl Shared {
     /// Whether the folder of the runs is there.
     pub(super) fn is_in_place(&self) -> Result<(), String> {
         self.work_dir.is_in_place()
+    }
+
+    /// Which folder of runs this is.
+    pub(super) fn folder(&self) -> &RunsFolder {
+        self.work_dir.folder()
     }
 
     pub(super) fn serve(&self, store: &StoreId) -> Result<(), RunError> {

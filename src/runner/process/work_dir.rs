@@ -9,8 +9,8 @@ use std::time::Duration;
 use rustix::fs::{Access, FlockOperation, access, flock};
 use rustix::io::Errno;
 
-use super::{OpenError, remove};
-use crate::job::{RecordId, RunKey, StoreId, Token};
+use super::{OpenError, identity, processes, remove};
+use crate::job::{RecordId, RunKey, RunsFolder, StoreId, Token};
 
 /// The file that names the holder of the claims, locked by the daemon that uses the folder.
 const HOLDER: &str = "holder";
@@ -35,6 +35,7 @@ const LOOK_AGAIN: Duration = Duration::from_millis(20);
 pub(super) struct WorkDir {
     path: PathBuf,
     holder: String,
+    folder: RunsFolder,
     /// What was taken, by its name: the file that carries the lock, and the folder of the folders
     /// of runs. An inode that is open is not given to another file.
     taken: [(&'static str, File); 2],
@@ -54,6 +55,10 @@ impl WorkDir {
         if !lock(&file).map_err(failed(name.clone()))? {
             return Err(OpenError::InUse { path });
         }
+        let folder = identity::of(&path, processes::boot_id()?).map_err(failed(path.clone()))?;
+        if identity::is_copy(&path, &folder).map_err(failed(path.clone()))? {
+            disown(&path, &mut file).map_err(failed(path.clone()))?;
+        }
         let known = read_holder(&mut file).map_err(failed(name.clone()))?;
         let holder = match known {
             Some(known) => known,
@@ -62,6 +67,7 @@ impl WorkDir {
             }
             None => make_up_holder(&mut file).map_err(failed(name))?,
         };
+        identity::note(&path, &folder).map_err(failed(path.clone()))?;
         let removed = path.join(REMOVED);
         remove::remove(&removed)
             .and_then(|()| fs::create_dir(&removed))
@@ -71,6 +77,7 @@ impl WorkDir {
         Ok(Self {
             path,
             holder,
+            folder,
             taken: [(HOLDER, file), (RUNS, runs)],
         })
     }
@@ -100,6 +107,11 @@ impl WorkDir {
     /// The name of whoever uses this folder, whichever process it is at a time.
     pub(super) fn holder(&self) -> &str {
         &self.holder
+    }
+
+    /// Which folder this is.
+    pub(super) fn folder(&self) -> &RunsFolder {
+        &self.folder
     }
 
     /// Makes the folder this store's, for good, unless it is another one's: that one is returned.
@@ -230,6 +242,20 @@ fn lock(file: &File) -> io::Result<bool> {
     }
 }
 
+/// The folder was copied from another one, whose name and runs are in it: they are that one's. Its processes
+/// may live, and must not be taken for ours.
+fn disown(path: &Path, holder: &mut File) -> io::Result<()> {
+    let name = read_holder(holder)?.unwrap_or_default();
+    tracing::warn!(path = %path.display(), name, "this folder of runs is a copy: it gets a new name, and its runs are put away");
+    let runs = path.join(RUNS);
+    if fs::read_dir(&runs)?.next().is_some() {
+        fs::rename(&runs, path.join(KEPT).join(format!("runs-of-{name}")))?;
+        fs::create_dir(&runs)?;
+    }
+    holder.set_len(0)?;
+    holder.sync_all()
+}
+
 /// Reads the name; `None`: the folder is a new one, or the name was lost.
 fn read_holder(file: &mut File) -> io::Result<Option<String>> {
     let mut name = String::new();
@@ -277,6 +303,31 @@ mod tests {
         ));
         drop(first);
         assert_eq!(WorkDir::open(folder.path()).unwrap().holder(), name);
+    }
+
+    #[test]
+    fn a_copy_of_a_folder_gets_a_name_of_its_own() {
+        let (folder, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let first = WorkDir::open(folder.path()).unwrap();
+        let run = RunKey {
+            record: RecordId::new(1).unwrap(),
+            token: Token(1),
+        };
+        for file in ["holder", "identity"] {
+            fs::copy(folder.path().join(file), other.path().join(file)).unwrap();
+        }
+        fs::create_dir_all(other.path().join(RUNS).join(run.to_string())).unwrap();
+        let copy = WorkDir::open(other.path()).unwrap();
+        let name = copy.holder().to_owned();
+        assert_ne!(name, first.holder());
+        assert_eq!(copy.runs().unwrap(), []);
+        let put_away = format!("kept/runs-of-{}/{run}", first.holder());
+        assert!(other.path().join(put_away).exists());
+        drop(copy);
+        assert_eq!(WorkDir::open(other.path()).unwrap().holder(), name);
+        // Without a note there is no evidence.
+        fs::remove_file(other.path().join("identity")).unwrap();
+        assert_eq!(WorkDir::open(other.path()).unwrap().holder(), name);
     }
 
     #[test]

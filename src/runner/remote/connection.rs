@@ -14,6 +14,7 @@ use super::super::socket::frames::{self, FrameError, Receiver, Sender};
 use super::super::socket::wire::{Answer, Failure, Greeting, Question, Request, Response, Welcome};
 use super::super::socket::{GREETING_LIMIT, PING_EVERY, PROTOCOL, SILENCE_LIMIT, Users};
 use super::Unanswered;
+use crate::job::RunsFolder;
 
 /// So many questions wait to be sent; who has more waits.
 const QUEUE: usize = 256;
@@ -58,7 +59,15 @@ pub enum ConnectError {
 pub(super) struct Connection {
     /// Under which name the runner's user holds claims.
     pub holder: String,
+    /// The folder of the runs; `None`: it is not told.
+    pub folder: Option<RunsFolder>,
     outgoing: mpsc::Sender<Outgoing>,
+}
+
+/// What a runner says of itself.
+struct Host {
+    holder: String,
+    folder: Option<RunsFolder>,
 }
 
 /// A question, and who waits for its answer.
@@ -74,7 +83,7 @@ struct Waiting(Mutex<HashMap<u64, oneshot::Sender<Answer>>>);
 /// Says who listens at a socket, by its holder's name, and asks nothing. A daemon that is served
 /// there does not notice.
 pub async fn probe(settings: &Settings) -> Result<String, ConnectError> {
-    greet(settings, true).await.map(|(holder, ..)| holder)
+    greet(settings, true).await.map(|(host, ..)| host.holder)
 }
 
 impl Connection {
@@ -82,11 +91,15 @@ impl Connection {
     pub async fn open(
         settings: &Settings,
     ) -> Result<(Self, impl Future<Output = FrameError> + use<>), ConnectError> {
-        let (holder, mut receiver, sender) = greet(settings, false).await?;
+        let (host, mut receiver, sender) = greet(settings, false).await?;
         receiver.expect_questions();
         let (outgoing, questions) = mpsc::channel(QUEUE);
         Ok((
-            Self { holder, outgoing },
+            Self {
+                holder: host.holder,
+                folder: host.folder,
+                outgoing,
+            },
             carry(receiver, sender, questions),
         ))
     }
@@ -101,10 +114,7 @@ impl Connection {
     }
 }
 
-async fn greet(
-    settings: &Settings,
-    probe: bool,
-) -> Result<(String, Receiver, Sender), ConnectError> {
+async fn greet(settings: &Settings, probe: bool) -> Result<(Host, Receiver, Sender), ConnectError> {
     let late = |_| ConnectError::Unreachable(io::ErrorKind::TimedOut.into());
     let stream = timeout(GREETING_LIMIT, UnixStream::connect(&settings.socket)).await;
     let stream = stream.map_err(late)?.map_err(ConnectError::Unreachable)?;
@@ -121,7 +131,10 @@ async fn greet(
     // Who turned us away before we spoke has said why.
     let _ = sender.send(greeting).await;
     match receiver.next(GREETING_LIMIT).await {
-        Ok(Welcome::Served { holder }) => Ok((holder, receiver, sender)),
+        Ok(Welcome::Served { holder, folder }) => {
+            let folder = RunsFolder::parse(&folder);
+            Ok((Host { holder, folder }, receiver, sender))
+        }
         Ok(Welcome::Busy) => Err(ConnectError::Busy),
         Ok(Welcome::Stranger { user }) => Err(ConnectError::Stranger(user)),
         Ok(Welcome::Protocol { spoken }) => Err(ConnectError::Protocol(spoken)),

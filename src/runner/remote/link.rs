@@ -68,6 +68,7 @@ impl Link {
         RemoteRunner {
             link: self.clone(),
             holder: connection.holder.clone(),
+            folder: connection.folder.clone(),
         }
     }
 

@@ -9,7 +9,7 @@ use async_trait::async_trait;
 
 use super::socket::wire::{self, Answer, Order, Question, Senseless};
 use super::{Heard, News, RunError, RunState, Runner};
-use crate::job::{RunKey, RunOrder, RunReport, StoreId};
+use crate::job::{RunKey, RunOrder, RunReport, RunsFolder, StoreId};
 
 pub use connection::{ConnectError, Settings, probe};
 pub use link::Link;
@@ -20,6 +20,7 @@ pub use link::Link;
 pub struct RemoteRunner {
     link: Link,
     holder: String,
+    folder: Option<RunsFolder>,
 }
 
 /// Why there is no answer.
@@ -35,6 +36,12 @@ impl RemoteRunner {
     #[must_use]
     pub fn holder(&self) -> &str {
         &self.holder
+    }
+
+    /// The folder of its runs; `None`: it does not tell.
+    #[must_use]
+    pub fn folder(&self) -> Option<&RunsFolder> {
+        self.folder.as_ref()
     }
 
     /// Returns once a runner of another holder listens at its place.

@@ -12,6 +12,7 @@ use tokio_util::task::TaskTracker;
 use super::frames::{self, FrameError, Receiver, Sender};
 use super::wire::{Greeting, Welcome};
 use super::{GREETING_LIMIT, PROTOCOL, Users, session};
+use crate::job::RunsFolder;
 use crate::runner::Runner;
 use crate::vitals::Pulse;
 
@@ -31,6 +32,8 @@ pub struct Service {
     pub runner: Arc<dyn Runner>,
     /// Under which name its user holds claims.
     pub holder: String,
+    /// The folder of the runs, where that is known.
+    pub folder: Option<RunsFolder>,
     /// Who may ask.
     pub users: Users,
 }
@@ -142,6 +145,12 @@ impl House {
     fn served(&self) -> Welcome {
         Welcome::Served {
             holder: self.service.holder.clone(),
+            folder: self
+                .service
+                .folder
+                .as_ref()
+                .map(ToString::to_string)
+                .unwrap_or_default(),
         }
     }
 }

@@ -27,6 +27,9 @@ pub enum Welcome {
     Served {
         /// The holder's name.
         holder: String,
+        /// The folder of the runs; empty where it is not told.
+        #[serde(default)]
+        folder: String,
     },
     /// Another daemon is served.
     Busy,

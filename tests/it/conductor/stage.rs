@@ -87,6 +87,7 @@ impl Stage {
         let runner = self.open_runner(&clock);
         let settings = Settings {
             holder: Holder::new(runner.holder().to_owned()).unwrap(),
+            folder: None,
             daemon: "executor@grid.test/panda".to_owned(),
             slots: Arc::new(slots.into()),
             leases: None,

@@ -118,6 +118,7 @@ impl House {
         let runner = ProcessRunner::open(self.runner_settings(), clock.clone()).unwrap();
         let settings = conductor::Settings {
             holder: Holder::new(runner.holder().to_owned()).unwrap(),
+            folder: None,
             daemon: EXECUTOR.to_owned(),
             slots: Arc::new(4.into()),
             leases: None,

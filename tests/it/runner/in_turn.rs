@@ -108,6 +108,7 @@ impl Scene {
         let service = Service {
             runner: scene.runner.clone(),
             holder: "slow".to_owned(),
+            folder: None,
             users: Users::ourselves(),
         };
         let listener = listen(&scene.settings().socket).unwrap();

@@ -122,6 +122,7 @@ impl Stage {
         let service = Service {
             runner: Arc::new(self.open()),
             holder: self.holder.clone(),
+            folder: None,
             users: Users::ourselves(),
         };
         let listener = listen(&self.socket()).unwrap();

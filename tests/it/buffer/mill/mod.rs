@@ -1,5 +1,6 @@
 //! Claims and operations: one suite for every store.
 
+mod appearing;
 mod claiming;
 mod counting;
 mod draining;
@@ -48,6 +49,7 @@ macro_rules! cases {
 
 /// A case of this suite, by its name, which can be that of a database.
 pub const CASES: &[(&str, Case)] = cases! {
+    appearing: of_two_processes_the_second_finds_the_first;
     claiming: the_most_urgent_go_first_then_the_oldest a_claim_says_what_is_to_be_run
         only_what_is_ready_is_claimed nothing_is_claimed_twice
         what_cannot_be_built_stands_in_nobodys_way scheduled_jobs_are_claimed_when_due
