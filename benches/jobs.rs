@@ -29,7 +29,7 @@ use gristmill::daemon::SystemClock;
 use gristmill::job::policy::Backoff;
 use gristmill::job::{Limits, Owner};
 use gristmill::runner::cgroup::Wanted;
-use gristmill::runner::process::{self, KeepWork, ProcessRunner};
+use gristmill::runner::process::{self, KeepLimits, KeepWork, ProcessRunner};
 use gristmill::vitals::Pulse;
 use gristmill::windmill;
 use tokio::time::sleep;
@@ -169,6 +169,7 @@ fn open_runner(folder: &Path) -> ProcessRunner {
         timeout: PATIENCE,
         grace: Duration::from_secs(1),
         keep_work: KeepWork::Never,
+        keep: KeepLimits::default(),
         cgroup: Wanted::Off,
         retry_exit_codes: vec![75],
         limits: process::Limits::default(),

@@ -18,7 +18,7 @@ use gristmill::daemon::SystemClock;
 use gristmill::job::{Attempt, JobId, JobSpec, RecordId, RunKey, RunOrder, Token, Verdict};
 use gristmill::runner::Runner;
 use gristmill::runner::cgroup::Wanted;
-use gristmill::runner::process::{KeepWork, Limits, ProcessRunner, Settings};
+use gristmill::runner::process::{KeepLimits, KeepWork, Limits, ProcessRunner, Settings};
 
 const ROUNDS: usize = 5;
 const JOBS: u64 = 400;
@@ -58,6 +58,7 @@ fn open(folder: &Path) -> ProcessRunner {
         timeout: Duration::from_mins(1),
         grace: Duration::from_secs(1),
         keep_work: KeepWork::Never,
+        keep: KeepLimits::default(),
         cgroup: Wanted::Off,
         retry_exit_codes: vec![75],
         limits: Limits::default(),

@@ -49,6 +49,9 @@ pub trait Claims: Send + Sync {
     /// Which store this is.
     async fn store_id(&self) -> Result<StoreId, BufferError>;
 
+    /// Which of these records were purged: nothing is kept of their jobs but a key at most.
+    async fn purged(&self, records: &[RecordId]) -> Result<Vec<RecordId>, BufferError>;
+
     /// Every claim that is held, by anybody.
     async fn leases(&self) -> Result<Vec<Lease>, BufferError>;
 

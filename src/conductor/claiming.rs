@@ -17,7 +17,7 @@ use super::life::Life;
 use super::presence::Attendance;
 use super::settling::{Errand, Settler};
 use super::survey::{Found, Surveyor};
-use super::{Failure, Settings, Tools, breaker, noting, orders, renewal, settling, tasks};
+use super::{Failure, Settings, Tools, breaker, keeping, noting, orders, renewal, settling, tasks};
 use crate::buffer::{BufferError, ClaimRequest, Claimed, Lease};
 use crate::job::RunKey;
 use crate::runner::RunError;
@@ -97,6 +97,7 @@ impl Conductor {
         self.context.breaker().begin();
         tasks::spawn(&mut services, breaker::keep_looking(self.context.clone()));
         tasks::spawn(&mut services, noting::keep_noting(self.context.clone()));
+        tasks::spawn(&mut services, keeping::keep_tending(self.context.clone()));
         services
     }
 

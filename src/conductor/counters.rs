@@ -46,6 +46,10 @@ pub struct Counters {
     pub vanished: Level,
     /// Those of runs that should have ended, and live.
     pub unending: Level,
+    /// Folders that are kept of forgotten runs.
+    pub kept: Level,
+    /// What they take on disk, in bytes.
+    pub kept_bytes: Level,
 }
 
 /// Outcomes committed, by what they made of the job.

@@ -19,6 +19,7 @@ mod claiming;
 mod context;
 mod counters;
 mod holding;
+mod keeping;
 mod lapse;
 mod life;
 mod noting;

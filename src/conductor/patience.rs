@@ -12,7 +12,7 @@ use crate::buffer::{
     OpenBreaker, Orders, Presence, ProgressReport, Renewed, Seen,
 };
 use crate::job::{RecordId, RunKey, RunOrder, RunReport, StoreId, Token};
-use crate::runner::{Heard, News, RunError, RunState, Runner};
+use crate::runner::{Heard, Kept, News, RunError, RunState, Runner};
 
 /// The end of a run is waited for in rounds of this length, with a look at it after each.
 const ENDED_ROUND: Duration = Duration::from_mins(1);
@@ -86,6 +86,10 @@ impl Claims for PatientClaims {
 
     async fn store_id(&self) -> Result<StoreId, BufferError> {
         self.ask(self.claims.store_id()).await
+    }
+
+    async fn purged(&self, records: &[RecordId]) -> Result<Vec<RecordId>, BufferError> {
+        self.ask(self.claims.purged(records)).await
     }
 
     async fn leases(&self) -> Result<Vec<Lease>, BufferError> {
@@ -182,6 +186,11 @@ impl Runner for PatientRunner {
 
     async fn forget(&self, run: RunKey, failed: bool) -> Result<(), RunError> {
         let question = self.runner.forget(run, failed);
+        self.ask(self.patience.runner, question).await
+    }
+
+    async fn tend_kept(&self, purged: &[RecordId]) -> Result<Kept, RunError> {
+        let question = self.runner.tend_kept(purged);
         self.ask(self.patience.runner, question).await
     }
 }

@@ -83,6 +83,14 @@ pub struct Process {
     pub grace: Duration,
     /// Whose folders are kept.
     pub keep_work: KeepWork,
+    /// How long after a run's end.
+    #[serde(deserialize_with = "units::duration")]
+    pub keep_for: Duration,
+    /// What all of them may take on disk, in bytes.
+    #[serde(deserialize_with = "units::size")]
+    pub keep_size: usize,
+    /// How many of them.
+    pub keep_number: u32,
     /// Exit codes after which another run may do better.
     pub retry_exit_codes: Vec<i32>,
     /// Where runs get cgroups of their own.

@@ -32,11 +32,14 @@ const LIVE: [&str; 7] = [
 ];
 
 /// What changes in a runner of its own; its other keys need a restart. A section: every key of it.
-const RUNNER_LIVE: [&str; 7] = [
+const RUNNER_LIVE: [&str; 10] = [
     "runner.process.transformations",
     "runner.process.timeout",
     "runner.process.grace",
     "runner.process.keep_work",
+    "runner.process.keep_for",
+    "runner.process.keep_size",
+    "runner.process.keep_number",
     "runner.process.retry_exit_codes",
     "runner.process.limits.",
     "log.level",

@@ -11,7 +11,7 @@ use super::{Manager, Reload, SystemClock};
 use crate::config::{self, Config};
 use crate::error::{Code, Report};
 use crate::runner::cgroup::Wanted;
-use crate::runner::process::{KeepWork, Limits, OpenError, ProcessRunner, Settings};
+use crate::runner::process::{KeepLimits, KeepWork, Limits, OpenError, ProcessRunner, Settings};
 use crate::runner::remote::{self, ConnectError};
 use crate::runner::socket::{self, PlaceError, Service, Users};
 use crate::vitals::Pulse;
@@ -189,6 +189,11 @@ pub(super) fn process_settings(process: &config::Process) -> Settings {
             config::KeepWork::Never => KeepWork::Never,
             config::KeepWork::Failed => KeepWork::Failed,
             config::KeepWork::Always => KeepWork::Always,
+        },
+        keep: KeepLimits {
+            age: process.keep_for,
+            bytes: u64::try_from(process.keep_size).unwrap_or(u64::MAX),
+            number: process.keep_number.into(),
         },
         retry_exit_codes: process.retry_exit_codes.clone(),
         limits: run_limits(&process.limits),

@@ -291,8 +291,22 @@ fn slots(page: &mut Page, counters: &Counters) -> fmt::Result {
     )
 }
 
+fn kept(page: &mut Page, counters: &Counters) -> fmt::Result {
+    page.gauge(
+        "gristmill_kept_folders",
+        "Folders of ended runs that are kept below the work folder.",
+        Some(counters.kept.get()),
+    )?;
+    page.gauge(
+        "gristmill_kept_bytes",
+        "What these folders take on disk.",
+        Some(counters.kept_bytes.get()),
+    )
+}
+
 fn conductor(page: &mut Page, counters: &Counters) -> fmt::Result {
     slots(page, counters)?;
+    kept(page, counters)?;
     let outcomes = counters.outcomes.all();
     page.counters(
         "gristmill_runs_total",

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
-use crate::job::{Event, Progress, RunKey, RunOrder, RunReport, StoreId};
+use crate::job::{Event, Progress, RecordId, RunKey, RunOrder, RunReport, StoreId};
 
 /// One way to run jobs. A run is named by its key; every question about it may be repeated.
 #[async_trait]
@@ -66,6 +66,21 @@ pub trait Runner: Send + Sync {
     /// Drops what is kept of an ended run; its outcome is stored by now. `failed`: somebody may
     /// want to look at what it left.
     async fn forget(&self, run: RunKey, failed: bool) -> Result<(), RunError>;
+
+    /// Removes what is still kept of forgotten runs of these records, and what is kept beyond the
+    /// configured limits, the runs that ended first before the others. Answers what is left.
+    async fn tend_kept(&self, _purged: &[RecordId]) -> Result<Kept, RunError> {
+        Ok(Kept::default())
+    }
+}
+
+/// What is kept of forgotten runs, for people to look at.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Kept {
+    /// Of which runs, in order.
+    pub runs: Vec<RunKey>,
+    /// What it takes on disk.
+    pub bytes: u64,
 }
 
 /// Where a run stands.

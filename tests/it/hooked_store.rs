@@ -162,6 +162,10 @@ impl<H: Hook> Claims for HookedStore<H> {
         self.hook.around("store_id", self.real.store_id()).await
     }
 
+    async fn purged(&self, records: &[RecordId]) -> Result<Vec<RecordId>, BufferError> {
+        self.hook.around("purged", self.real.purged(records)).await
+    }
+
     async fn leases(&self) -> Result<Vec<Lease>, BufferError> {
         self.hook.around("leases", self.real.leases()).await
     }

@@ -29,6 +29,7 @@ mod e2e_default_limits;
 mod e2e_faults;
 mod e2e_host;
 mod e2e_jobs;
+mod e2e_kept;
 mod e2e_offline;
 mod e2e_operator;
 mod e2e_restored;

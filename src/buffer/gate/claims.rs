@@ -56,6 +56,11 @@ impl Claims for Gate {
             .await
     }
 
+    async fn purged(&self, records: &[RecordId]) -> Result<Vec<RecordId>, BufferError> {
+        self.ask(|store| async move { store.purged(records).await })
+            .await
+    }
+
     async fn leases(&self) -> Result<Vec<Lease>, BufferError> {
         self.ask(|store| async move { store.leases().await }).await
     }

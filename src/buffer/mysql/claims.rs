@@ -1,8 +1,12 @@
 //! What conductors ask: the desk answers what changes something, the pool the rest.
 
+use std::collections::HashSet;
+
 use async_trait::async_trait;
 use mysql_async::prelude::Queryable;
+use mysql_async::{Conn, Value};
 
+use super::statement::{read, select_in};
 use super::{MysqlBuffer, breakers, standing};
 use crate::buffer::row::store_id;
 use crate::buffer::{
@@ -55,6 +59,12 @@ impl Claims for MysqlBuffer {
         store_id(name.await?)
     }
 
+    async fn purged(&self, records: &[RecordId]) -> Result<Vec<RecordId>, BufferError> {
+        self.lines
+            .ask(|mut conn| async move { purged(&mut conn, records).await })
+            .await
+    }
+
     async fn leases(&self) -> Result<Vec<Lease>, BufferError> {
         self.lines
             .ask(|mut conn| async move { standing::leases(&mut conn).await })
@@ -73,4 +83,17 @@ impl Claims for MysqlBuffer {
             )
             .await
     }
+}
+
+/// Every record has a payload until it is purged.
+async fn purged(conn: &mut Conn, records: &[RecordId]) -> mysql_async::Result<Vec<RecordId>> {
+    let keys: Vec<Value> = records.iter().map(|record| record.get().into()).collect();
+    let query = "SELECT record_id FROM payloads WHERE record_id IN ({keys})";
+    let there = select_in(conn, query, &[], &keys).await?;
+    let there = there.into_iter().map(read);
+    let there: HashSet<u64> = there.collect::<mysql_async::Result<_>>()?;
+    let purged = records.iter().copied();
+    Ok(purged
+        .filter(|record| !there.contains(&record.get()))
+        .collect())
 }

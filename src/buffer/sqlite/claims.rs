@@ -64,6 +64,12 @@ impl Claims for SqliteBuffer {
         store_id(self.read(read_store_id).await?)
     }
 
+    async fn purged(&self, records: &[RecordId]) -> Result<Vec<RecordId>, BufferError> {
+        let records = records.to_vec();
+        self.read(move |connection| purged(connection, records))
+            .await
+    }
+
     async fn leases(&self) -> Result<Vec<Lease>, BufferError> {
         self.read(leases).await
     }
@@ -287,6 +293,20 @@ fn promise(connection: &Connection, holder: &Holder, leases: Leases) -> rusqlite
     };
     let row = params![name, claimed, running, grace];
     connection.execute(statement, row).map(drop)
+}
+
+/// Every record has a payload until it is purged.
+fn purged(connection: &Connection, mut records: Vec<RecordId>) -> rusqlite::Result<Vec<RecordId>> {
+    let mut find = connection.prepare_cached("SELECT 1 FROM payloads WHERE record_id = ?")?;
+    let mut failed = None;
+    records.retain(|record| match find.exists([record.get().cast_signed()]) {
+        Ok(is_there) => !is_there,
+        Err(error) => {
+            failed = Some(error);
+            false
+        }
+    });
+    failed.map_or(Ok(records), Err)
 }
 
 pub(super) fn read_store_id(connection: &Connection) -> rusqlite::Result<Option<String>> {

@@ -117,6 +117,8 @@ fn simulation_leads_everywhere() {
             unending: _,
             crowded: _,
             conducting: _,
+            kept: _,
+            kept_bytes: _,
         } = &*counters;
         let counts = [
             claimed,

@@ -215,6 +215,10 @@ impl Claims for StoreLine {
             .await
     }
 
+    async fn purged(&self, _: &[RecordId]) -> Result<Vec<RecordId>, BufferError> {
+        Ok(Vec::new())
+    }
+
     async fn leases(&self) -> Result<Vec<Lease>, BufferError> {
         self.ask(|inside| {
             let held = inside.rows.iter().filter(|(_, row)| row.is_held());

@@ -4,6 +4,7 @@
 mod deadline;
 mod held;
 mod identity;
+mod kept;
 mod launch;
 mod marks;
 mod news;
@@ -33,12 +34,12 @@ use tokio_util::sync::CancellationToken;
 
 use super::fault::Step;
 pub use super::wrapper::Limits;
-use super::{Heard, News, RunError, RunState, Runner};
+use super::{Heard, Kept, News, RunError, RunState, Runner};
 use crate::job::policy::Clock;
-use crate::job::{RunKey, RunOrder, RunReport, RunsFolder, StoreId};
+use crate::job::{RecordId, RunKey, RunOrder, RunReport, RunsFolder, StoreId};
 pub use held::Held;
 pub use program::Stream;
-pub use settings::{KeepWork, Settings};
+pub use settings::{KeepLimits, KeepWork, Settings};
 use shared::Shared;
 pub use written::{Written, written};
 
@@ -218,6 +219,11 @@ impl Runner for ProcessRunner {
 
     async fn forget(&self, run: RunKey, failed: bool) -> Result<(), RunError> {
         self.aside(move |shared| shared.forget(run, failed)).await
+    }
+
+    async fn tend_kept(&self, purged: &[RecordId]) -> Result<Kept, RunError> {
+        let purged = purged.iter().copied().collect();
+        self.aside(move |shared| shared.tend_kept(&purged)).await
     }
 }
 

@@ -3,6 +3,8 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use jiff::Timestamp;
+
 use super::super::cgroup::Wanted;
 use super::Limits;
 
@@ -21,6 +23,8 @@ pub struct Settings {
     pub grace: Duration,
     /// Whose folders are kept.
     pub keep_work: KeepWork,
+    /// How much is kept.
+    pub keep: KeepLimits,
     /// Exit codes after which another run may do better.
     pub retry_exit_codes: Vec<i32>,
     /// What a run may use.
@@ -38,6 +42,36 @@ pub enum KeepWork {
     Failed,
     /// Everybody's.
     Always,
+}
+
+/// How much is kept of runs that are forgotten; beyond it, what ended first is removed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct KeepLimits {
+    /// How long after its end a run's folder is kept.
+    pub age: Duration,
+    /// What all of them may take on disk, in bytes.
+    pub bytes: u64,
+    /// How many there may be.
+    pub number: u64,
+}
+
+impl Default for KeepLimits {
+    /// No limits.
+    fn default() -> Self {
+        Self {
+            age: Duration::MAX,
+            bytes: u64::MAX,
+            number: u64::MAX,
+        }
+    }
+}
+
+impl KeepLimits {
+    /// Whether a run that ended then is kept no longer.
+    pub(super) fn is_too_old(&self, ended: Timestamp, now: Timestamp) -> bool {
+        let age = Duration::try_from(now.duration_since(ended)).unwrap_or_default();
+        age > self.age
+    }
 }
 
 impl KeepWork {

@@ -3,7 +3,7 @@
 
 mod overdue;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::io;
 use std::os::fd::OwnedFd;
 use std::path::Path;
@@ -18,8 +18,9 @@ use super::super::cgroup::Delegation;
 use super::super::fault::Step;
 use super::super::wrapper::folder::{Folder, is_foreign};
 use super::super::wrapper::{Brief, Control, Journal, Moment, Trace, since_boot};
-use super::super::{Heard, News, RunError, RunState};
+use super::super::{Heard, Kept, News, RunError, RunState};
 use super::deadline::Deadlines;
+use super::kept::KeptFolders;
 use super::marks::{self, Marks};
 use super::program::Program;
 use super::work_dir::WorkDir;
@@ -27,7 +28,7 @@ use super::{
     OpenError, Settings, held, launch, news, orphans, processes, ready, remove, report, running,
 };
 use crate::job::policy::Clock;
-use crate::job::{RunKey, RunOrder, RunReport, RunsFolder, StoreId};
+use crate::job::{RecordId, RunKey, RunOrder, RunReport, RunsFolder, StoreId};
 
 /// A process runner's state. It lives as long as a question that is being answered.
 pub(super) struct Shared {
@@ -49,6 +50,8 @@ pub(super) struct Shared {
     looking: Mutex<()>,
     /// Locked while it is looked whether the host is fit.
     checking: Mutex<()>,
+    /// What is kept of runs that are forgotten.
+    kept: KeptFolders,
 }
 
 /// A wrapper that is our child.
@@ -87,6 +90,7 @@ impl Shared {
             deadlines: Deadlines::default(),
             looking: Mutex::default(),
             checking: Mutex::default(),
+            kept: KeptFolders::default(),
         })
     }
 
@@ -338,6 +342,15 @@ impl Shared {
         let kept = self.settings().keep_work.keeps(failed);
         let forgotten = self.work_dir.forget(run, kept);
         forgotten.map_err(running)
+    }
+
+    /// Removes what is kept of these records' runs, and what is kept beyond the limits.
+    pub(super) fn tend_kept(&self, purged: &HashSet<RecordId>) -> Result<Kept, RunError> {
+        let (folder, limits) = (self.work_dir.kept_folder(), self.settings().keep);
+        let is_purged = |run: RunKey| purged.contains(&run.record);
+        let remove = |run| self.work_dir.remove_kept(run);
+        let now = self.clock.now();
+        self.kept.tend(&folder, &limits, now, is_purged, remove)
     }
 
     pub(super) fn news(&self, run: RunKey, heard: Option<Heard>) -> Result<News, RunError> {

@@ -168,6 +168,20 @@ impl WorkDir {
         }
     }
 
+    /// The folder of what is kept of runs that are forgotten.
+    pub(super) fn kept_folder(&self) -> PathBuf {
+        self.path.join(KEPT)
+    }
+
+    /// Removes what is kept of a run; one that is not there is no error.
+    pub(super) fn remove_kept(&self, run: RunKey) -> io::Result<()> {
+        let away = self.path.join(REMOVED).join(run.to_string());
+        match fs::rename(self.kept_folder().join(run.to_string()), &away) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            moved => moved.and_then(|()| remove::remove(&away)),
+        }
+    }
+
     /// Every run that has a folder.
     pub(super) fn runs(&self) -> io::Result<Vec<RunKey>> {
         let mut found = Vec::new();

@@ -8,8 +8,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use super::socket::wire::{self, Answer, Order, Question, Senseless};
-use super::{Heard, News, RunError, RunState, Runner};
-use crate::job::{RunKey, RunOrder, RunReport, RunsFolder, StoreId};
+use super::{Heard, Kept, News, RunError, RunState, Runner};
+use crate::job::{RecordId, RunKey, RunOrder, RunReport, RunsFolder, StoreId};
 
 pub use connection::{ConnectError, Settings, probe};
 pub use link::Link;
@@ -177,5 +177,16 @@ impl Runner for RemoteRunner {
     async fn forget(&self, run: RunKey, failed: bool) -> Result<(), RunError> {
         let run = run.into();
         self.have_done(Question::Forget { run, failed }).await
+    }
+
+    async fn tend_kept(&self, purged: &[RecordId]) -> Result<Kept, RunError> {
+        let purged = purged.iter().map(|record| record.get()).collect();
+        match self.look(Question::TendKept(purged)).await? {
+            Answer::Kept { runs, bytes } => {
+                let runs: Result<_, Senseless> = runs.into_iter().map(RunKey::try_from).collect();
+                Ok(Kept { runs: runs?, bytes })
+            }
+            answer => Err(senseless(&answer)),
+        }
     }
 }

@@ -28,7 +28,7 @@ pub use server::{Service, serve};
 pub use users::{UnknownUser, Users, user_id};
 
 /// What both sides must speak; it grows with every change of the frames.
-pub const PROTOCOL: u32 = 3;
+pub const PROTOCOL: u32 = 4;
 
 /// No frame is longer, in bytes.
 pub const MAX_FRAME_BYTES: usize = 32 * 1024 * 1024;

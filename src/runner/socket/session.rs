@@ -11,8 +11,8 @@ use tokio_util::task::TaskTracker;
 use super::frames::{self, FrameError, Receiver, Sender};
 use super::wire::{self, Answer, Failure, Question, Request, Response, Run, Senseless};
 use super::{SILENCE_LIMIT, WAIT_ROUND};
-use crate::job::{RunKey, RunOrder, StoreId};
-use crate::runner::{self, RunError, Runner};
+use crate::job::{RecordId, RunKey, RunOrder, StoreId};
+use crate::runner::{self, Kept, RunError, Runner};
 
 /// So many questions are answered at a time; others wait unread.
 const MAX_QUESTIONS: usize = 256;
@@ -163,6 +163,7 @@ async fn answer(runner: &dyn Runner, question: Question) -> Answer {
             let runs = runs.into_iter().map(Run::from);
             Answer::Runs(runs.collect())
         }),
+        Question::TendKept(purged) => tend_kept(runner, wire::records(purged)).await,
         Question::LookUp(run) => {
             about(
                 run,
@@ -208,6 +209,15 @@ async fn serve_store(
 
 async fn start(runner: &dyn Runner, order: Result<RunOrder, Senseless>) -> Result<Answer, Failure> {
     runner.start(&order?).await.map_err(Failure::from).map(done)
+}
+
+async fn tend_kept(
+    runner: &dyn Runner,
+    purged: Result<Vec<RecordId>, Senseless>,
+) -> Result<Answer, Failure> {
+    let Kept { runs, bytes } = runner.tend_kept(&purged?).await?;
+    let runs = runs.into_iter().map(Run::from).collect();
+    Ok(Answer::Kept { runs, bytes })
 }
 
 fn done((): ()) -> Answer {

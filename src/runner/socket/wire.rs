@@ -88,6 +88,8 @@ pub enum Question {
         run: Run,
         failed: bool,
     },
+    /// Tend what is kept, and remove that of these records.
+    TendKept(Vec<u64>),
 }
 
 /// An answer; which kind belongs to which question, [`crate::runner::remote`] knows.
@@ -100,6 +102,7 @@ pub enum Answer {
     Report(Box<Report>),
     News(News),
     Runs(Vec<Run>),
+    Kept { runs: Vec<Run>, bytes: u64 },
     Failed(Failure),
 }
 
@@ -139,7 +142,7 @@ impl Question {
     /// Which run it is about.
     pub fn run(&self) -> Option<Run> {
         match self {
-            Self::Ping | Self::Serve(_) | Self::Ready | Self::Runs => None,
+            Self::Ping | Self::Serve(_) | Self::Ready | Self::Runs | Self::TendKept(_) => None,
             Self::Start(order) => Some(order.run),
             Self::LookUp(run)
             | Self::Ended(run)
@@ -190,6 +193,13 @@ impl TryFrom<Run> for RunKey {
             token: Token(run.token),
         })
     }
+}
+
+/// The records of a question.
+pub fn records(numbers: Vec<u64>) -> Result<Vec<RecordId>, Senseless> {
+    let record =
+        |number| RecordId::new(number).ok_or_else(|| Senseless(format!("{number}: no record")));
+    numbers.into_iter().map(record).collect()
 }
 
 /// The store of a question.

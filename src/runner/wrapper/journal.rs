@@ -169,6 +169,18 @@ impl Journal {
         Ok(Some(start))
     }
 
+    /// When the run of a folder ended, as far as its journal says it.
+    pub fn ended(folder: &Path) -> io::Result<Option<Timestamp>> {
+        let journal = Folder::open(folder)?
+            .file(JOURNAL, OFlags::RDONLY)
+            .map(Self)?;
+        let exit = journal.read()?.into_iter().find_map(|entry| match entry {
+            Entry::Exit(exit) => Some(exit.at),
+            Entry::Start(_) | Entry::Sealed => None,
+        });
+        Ok(exit)
+    }
+
     /// Takes the lock; `false`: another one has it.
     pub fn try_lock(&self) -> io::Result<bool> {
         match flock(&self.0, FlockOperation::NonBlockingLockExclusive) {

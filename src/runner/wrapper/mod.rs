@@ -28,6 +28,7 @@ pub(super) use boot::{Moment, since_boot};
 pub(super) use brief::{Brief, Refusal, Word};
 pub(super) use control::Control;
 use folder::Folder;
+pub(super) use folder_size::Walk;
 use journal::Entry;
 pub(super) use journal::{Cause, End, Exit, Journal, Start, Trace};
 pub use limits::Limits;

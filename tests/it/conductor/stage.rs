@@ -16,7 +16,7 @@ use gristmill::daemon::SystemClock;
 use gristmill::job::policy::Backoff;
 use gristmill::job::{Attempt, JobId, JobSpec, Limits, Owner, Record, RecordId, State};
 use gristmill::runner::cgroup::Wanted;
-use gristmill::runner::process::{self, KeepWork, ProcessRunner};
+use gristmill::runner::process::{self, KeepLimits, KeepWork, ProcessRunner};
 use gristmill::vitals::Pulse;
 use gristmill::windmill;
 use jiff::Timestamp;
@@ -143,6 +143,7 @@ impl Stage {
             timeout: PATIENCE,
             grace: Duration::from_secs(5),
             keep_work: KeepWork::Never,
+            keep: KeepLimits::default(),
             cgroup: Wanted::Off,
             retry_exit_codes: vec![75],
             limits: LIMITS,

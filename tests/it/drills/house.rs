@@ -16,7 +16,7 @@ use gristmill::daemon::{RunnerTruth, SystemClock};
 use gristmill::job::policy::Backoff;
 use gristmill::job::{Limits, Owner};
 use gristmill::runner::cgroup::Wanted;
-use gristmill::runner::process::{self, KeepWork, ProcessRunner};
+use gristmill::runner::process::{self, KeepLimits, KeepWork, ProcessRunner};
 use gristmill::vitals::Pulse;
 use gristmill::windmill;
 use gristmill::xmpp::loopback::{Account, Loopback};
@@ -161,6 +161,7 @@ impl House {
             timeout: PATIENCE,
             grace: Duration::from_secs(5),
             keep_work: KeepWork::Never,
+            keep: KeepLimits::default(),
             cgroup: Wanted::Off,
             retry_exit_codes: vec![75],
             limits: process::Limits::default(),

@@ -7,7 +7,7 @@ use gristmill::daemon::SystemClock;
 use gristmill::job::Verdict;
 use gristmill::job::policy::BootClock;
 use gristmill::runner::process::KeepWork;
-use gristmill::runner::{RunError, RunState};
+use gristmill::runner::{Kept, RunError, RunState};
 
 use rstest::rstest;
 
@@ -305,6 +305,12 @@ async fn folders_are_kept_as_configured(#[values(Way::Direct, Way::Socket)] way:
             let output = format!("kept/{run}/work/stdout");
             let output = stage.settings.work_dir.join(output);
             assert_eq!(output.exists(), kept, "{keep_work:?} {failed}");
+            let tended = stage.runner().tend_kept(&[]).await.unwrap();
+            assert_eq!(tended.runs.contains(&run), kept, "{tended:?}");
+            assert_eq!(tended.bytes > 0, kept, "{tended:?}");
+            let tended = stage.runner().tend_kept(&[run.record]).await.unwrap();
+            assert_eq!(tended, Kept::default());
+            assert!(!output.exists());
         }
     }
 }

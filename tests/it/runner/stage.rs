@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use gristmill::daemon::SystemClock;
 use gristmill::job::{Attempt, File, JobId, JobSpec, RecordId, RunKey, RunOrder, RunReport, Token};
 use gristmill::runner::cgroup::Wanted;
-use gristmill::runner::process::{KeepWork, Limits, ProcessRunner, Settings};
+use gristmill::runner::process::{KeepLimits, KeepWork, Limits, ProcessRunner, Settings};
 use gristmill::runner::remote::{self, Link, RemoteRunner};
 use gristmill::runner::socket::{Service, Users, listen, serve};
 use gristmill::runner::{RunError, Runner};
@@ -71,6 +71,7 @@ impl Stage {
             timeout: PATIENCE,
             grace: PATIENCE,
             keep_work: KeepWork::Never,
+            keep: KeepLimits::default(),
             cgroup: Wanted::Off,
             retry_exit_codes: vec![75],
             limits: LIMITS,
