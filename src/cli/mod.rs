@@ -22,6 +22,7 @@ mod purge;
 mod replay;
 mod runner;
 mod serve;
+mod shown;
 mod store;
 mod top;
 

@@ -10,6 +10,8 @@ use serde::Serialize;
 
 use crate::error::{Code, Report};
 
+use super::shown::{shown, shown_json};
+
 /// The two standard streams.
 pub(super) struct Output {
     /// The reader of our output went away: nothing more is to be said, and that is no failure.
@@ -46,9 +48,9 @@ impl Output {
         })
     }
 
-    /// Writes a line to standard output.
+    /// Writes lines to standard output, with what could steer a terminal escaped.
     pub(super) fn line(&mut self, line: impl Display) -> Result<(), Report> {
-        self.text(&format!("{line}\n"))
+        self.text(&shown(&format!("{line}\n")))
     }
 
     /// Writes a value as JSON, on a line of its own.
@@ -56,7 +58,7 @@ impl Output {
         let json = serde_json::to_string(value).map_err(|error| {
             Report::new(Code::Internal, "a result cannot be written as JSON").because(error)
         })?;
-        self.line(json)
+        self.text(&format!("{}\n", shown_json(&json)))
     }
 
     #[expect(
@@ -69,7 +71,7 @@ impl Output {
             let report = Report::new(Code::NotConfirmed, format!("nobody was asked: {question}"));
             return Err(report.hint("--yes says that it is meant"));
         }
-        let _ = write!(io::stderr(), "{question} [y/N] ");
+        let _ = write!(io::stderr(), "{} [y/N] ", shown(question));
         let mut answer = String::new();
         let read = io::stdin().lock().read_line(&mut answer);
         read.map_err(|error| {
@@ -87,7 +89,7 @@ impl Output {
         reason = "whoever may speak has the output in hand"
     )]
     pub(super) fn note(&self, note: impl Display) {
-        let _ = writeln!(io::stderr(), "{note}");
+        let _ = writeln!(io::stderr(), "{}", shown(&note.to_string()));
     }
 
     /// The same, where a reader that does not read is not waited for.
@@ -95,7 +97,7 @@ impl Output {
     pub(super) fn note_within(&self, limit: Duration, note: String) {
         let (said, heard) = channel();
         let noting = thread::Builder::new().spawn(move || {
-            let _ = writeln!(io::stderr(), "{note}");
+            let _ = writeln!(io::stderr(), "{}", shown(&note));
             let _ = said.send(());
         });
         if noting.is_ok() {

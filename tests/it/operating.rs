@@ -196,6 +196,7 @@ fn run(stores: &Stores) {
         what_cannot_be_done_is_told_by_the_exit_code,
         many_jobs_are_changed_only_when_it_is_meant,
         every_job_says_what_it_waits_for,
+        no_text_of_others_steers_the_terminal,
         what_a_run_has_written_is_shown,
         a_run_is_followed_to_its_end,
         a_daemon_is_drained_and_works_again,
@@ -391,6 +392,34 @@ fn many_jobs_are_changed_only_when_it_is_meant(stores: &Stores) {
     ] {
         site.is_nonsense(wrong);
     }
+}
+
+/// Characters that steer a terminal, turn the direction of writing, or hide.
+fn no_text_of_others_steers_the_terminal(stores: &Stores) {
+    const EVIL: &str = "a\u{202e}b\u{200b}c\u{2028}d\u{9b}31m\u{1b}[2J\u{7f}e";
+    let site = Site::new(stores);
+    let job_id = "x\u{202e}y\u{200b}\u{2028}z";
+    let file = site.file("jobs.xml", &execute_jobs("a", &[job_id]));
+    site.stdout(&["job", "submit", file.to_str().unwrap()]);
+    site.sql(&format!(
+        "UPDATE jobs SET state = 'failed', reason = '{EVIL}' WHERE id = 1"
+    ));
+    let unheard = |letter: char| !letter.is_ascii_graphic() && !matches!(letter, ' ' | '\n');
+    for words in [
+        &["job", "why", "1"][..],
+        &["job", "list"],
+        &["job", "show", "1"],
+        &["job", "events", "1"],
+    ] {
+        let said = site.stdout(words);
+        assert!(!said.contains(unheard), "{words:?}: {said:?}");
+        let json = site.stdout(&[words, &["--json"]].concat());
+        assert!(!json.contains(unheard), "{words:?}: {json:?}");
+    }
+    // What a program reads is what it was.
+    let shown = site.json(&["job", "list"]);
+    assert_eq!(shown[0]["jobID"], job_id, "{shown:?}");
+    assert_eq!(shown[0]["reason"], EVIL, "{shown:?}");
 }
 
 fn every_job_says_what_it_waits_for(stores: &Stores) {

@@ -234,7 +234,7 @@ pub(in crate::cli) mod tests {
             [
                 " RECORD  JOB        OWNER    STATE      SINCE  DUE  FAIL  LOST  REASON",
                 " 7       5173021#1  prodsys  scheduled  5m     40s  2     1     exit code",
-                "                                                                75\u{fffd}[2J",
+                "                                                                75\\u{1b}[2J",
                 " 7       5173021#1  prodsys  running    5m                      kill wished; 25",
                 "                                                                % event 50",
             ]

@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp, Unit};
 
+use super::super::shown::shown;
+
 use crate::job::Level;
 
 /// Units of an age, the largest first, in seconds.
@@ -85,30 +87,9 @@ pub(super) fn level(level: Level) -> &'static str {
     }
 }
 
-/// A text from outside as one line: what would steer a terminal is replaced.
+/// A text from outside as one line.
 pub(in crate::cli) fn one_line(text: &str) -> String {
-    let shown = |letter: char| match letter {
-        '\n' | '\t' | '\r' => ' ',
-        letter if steers(letter) => char::REPLACEMENT_CHARACTER,
-        letter => letter,
-    };
-    text.chars().map(shown).collect()
-}
-
-/// The same for a text of several lines.
-pub(super) fn lines(text: &str) -> String {
-    let shown = |letter: char| match letter {
-        '\n' | '\t' => letter,
-        letter if steers(letter) => char::REPLACEMENT_CHARACTER,
-        letter => letter,
-    };
-    text.chars().map(shown).collect()
-}
-
-/// Whether it is no letter but tells the terminal what to do, the direction of writing included.
-fn steers(letter: char) -> bool {
-    letter.is_control()
-        || matches!(letter, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    shown(&text.replace(['\n', '\t', '\r'], " ")).into_owned()
 }
 
 /// `1 job`, `2 jobs`.
@@ -158,9 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn no_text_from_outside_steers_the_terminal() {
-        assert_eq!(one_line("a\x1b[31m\nb"), "a\u{fffd}[31m b");
-        assert_eq!(lines("a\x1b\nb"), "a\u{fffd}\nb");
-        assert_eq!(one_line("a\u{202e}b\u{9b}1m"), "a\u{fffd}b\u{fffd}1m");
+    fn a_text_from_outside_is_one_line() {
+        assert_eq!(one_line("a\x1b[31m\r\nb"), "a\\u{1b}[31m  b");
     }
 }

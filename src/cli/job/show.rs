@@ -14,7 +14,7 @@ use super::super::args::One;
 use super::super::output::Output;
 use super::super::store;
 use super::json;
-use super::present::{exact_span, level, lines, one_line, size, time_and_age, to_the_second};
+use super::present::{exact_span, level, one_line, size, time_and_age, to_the_second};
 
 pub(super) async fn run(arguments: One, output: &mut Output) -> Result<(), Report> {
     let dossier = find(&arguments).await?;
@@ -29,8 +29,8 @@ pub(super) async fn run(arguments: One, output: &mut Output) -> Result<(), Repor
         output.line(event_line(event))?;
     }
     output.line("")?;
-    let xml = dossier.payload.as_deref().map(lines);
-    output.line(xml.as_deref().unwrap_or("the job's XML has been purged"))
+    let xml = dossier.payload.as_deref();
+    output.line(xml.unwrap_or("the job's XML has been purged"))
 }
 
 pub(super) async fn events(arguments: One, output: &mut Output) -> Result<(), Report> {
