@@ -3,7 +3,7 @@
 use serde_json::json;
 use toml::{Table, Value};
 
-use crate::config::{DEFAULTS, Loaded};
+use crate::config::{DEFAULTS, Loaded, secrets};
 use crate::daemon;
 use crate::error::Report;
 
@@ -21,8 +21,12 @@ pub(super) fn run(command: Config, output: &mut Output) -> Result<(), Report> {
         Config::Check { source, connect } => {
             let loaded = source.load()?;
             daemon::check_daemon(&loaded)?;
-            loaded.config.xmpp.password()?;
-            loaded.config.buffer.password()?;
+            for odd in secrets::oddities(&loaded.config)? {
+                output.note(format_args!(
+                    "warning: {odd}; next: {}",
+                    secrets::ODD_REMEDY
+                ));
+            }
             if loaded.config.conductor.enabled && !loaded.config.runner.in_process {
                 daemon::check_runner(&loaded)?;
             }

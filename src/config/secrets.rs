@@ -8,13 +8,16 @@ use std::path::{Path, PathBuf};
 use secrecy::SecretString;
 
 use crate::error::{Code, Report};
+use crate::xmpp::password_oddity;
 
-use super::{Buffer, Xmpp};
+use super::{Buffer, Config, Xmpp};
 
 /// Where systemd looks for the credentials of services.
 const CREDENTIALS: &str = "/etc/credstore";
 /// The longest secret, in bytes.
 const MAX_BYTES: u64 = 4096;
+/// The remedy for an odd password.
+pub const ODD_REMEDY: &str = "write the password alone into its file, with `printf %s`";
 /// The rights that make a file readable or writable for everybody.
 const EVERYBODY: u32 = 0o006;
 
@@ -37,6 +40,20 @@ impl Buffer {
         let found = find(self.password_file.as_deref(), "buffer-password");
         found.map(|path| read(&path)).transpose()
     }
+}
+
+/// Describes odd passwords, each with its key.
+pub fn oddities(config: &Config) -> Result<Vec<String>, Report> {
+    let buffer = config.buffer.password()?;
+    let passwords = [
+        ("xmpp.password_file", Some(config.xmpp.password()?)),
+        ("buffer.password_file", buffer),
+    ];
+    let odd = passwords.into_iter().filter_map(|(key, password)| {
+        let odd = password_oddity(&password?)?;
+        Some(format!("{key}: the password {odd}"))
+    });
+    Ok(odd.collect())
 }
 
 /// The configured file, else the credential: as systemd hands it to the service, or where it keeps

@@ -18,7 +18,7 @@ use xmpp_parsers::sasl::{Auth, DefinedCondition, Failure, Mechanism as Name, Non
 use xmpp_parsers::sasl_cb::Type;
 use xmpp_parsers::stream_features::StreamFeatures;
 
-use super::settings::Settings;
+use super::settings::{Settings, password_oddity};
 use super::wire::{ConnectError, Wire, broken, next_element, unexpected};
 
 /// The most rounds of hashing that a server can make us do.
@@ -220,9 +220,15 @@ fn refusal(failure: &Failure, settings: &Settings) -> ConnectError {
         DefinedCondition::TemporaryAuthFailure => {
             ConnectError::Unreachable(format!("the server cannot log anybody in right now{said}"))
         }
-        DefinedCondition::NotAuthorized => ConnectError::Denied(format!(
-            "the server refused the password of {jid}{said}; check xmpp.jid and xmpp.password_file"
-        )),
+        DefinedCondition::NotAuthorized => {
+            let odd = password_oddity(&settings.password);
+            let odd = odd.map(|odd| format!("; the password {odd}"));
+            ConnectError::Denied(format!(
+                "the server refused the password of {jid}{said}; check xmpp.jid and \
+                 xmpp.password_file{}",
+                odd.unwrap_or_default()
+            ))
+        }
         ref other => ConnectError::Denied(format!(
             "the server refused the log-in of {jid}: {other:?}{said}"
         )),

@@ -35,7 +35,9 @@ use crate::bridge::Bridge;
 pub use connector::{Connector, Established};
 pub use redial::Refusals;
 pub use roster::Roster;
-pub use settings::{InvalidServer, Security, Server, Settings, Supervisor, TimeLimits};
+pub use settings::{
+    InvalidServer, Security, Server, Settings, Supervisor, TimeLimits, password_oddity,
+};
 pub use tls::check_authorities;
 pub use visit::{Certificate, ServerTime, Visit, visit};
 pub use vitals::{Call, Calls, Vitals};

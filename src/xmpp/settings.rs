@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
-use secrecy::SecretString;
+use secrecy::{ExposeSecret, SecretString};
 use xmpp_parsers::jid::{FullJid, Jid};
 
 use crate::job::Owner;
@@ -20,6 +20,26 @@ pub enum Security {
     DirectTls,
     /// None; only to a loopback address.
     Plaintext,
+}
+
+/// Names what few passwords have on purpose: an editor leaves it in the file.
+#[must_use]
+pub fn password_oddity(password: &SecretString) -> Option<&'static str> {
+    let password = password.expose_secret();
+    let is_odd = |letter: char| letter.is_whitespace() || letter.is_control();
+    if password.starts_with('\u{feff}') {
+        Some("begins with a byte order mark")
+    } else if password.ends_with(['\n', '\r']) {
+        Some("ends with a line break, beside the one that is not part of it")
+    } else if password.contains(['\n', '\r']) {
+        Some("has several lines")
+    } else if password.ends_with(is_odd) {
+        Some("ends with white space")
+    } else if password.starts_with(is_odd) {
+        Some("begins with white space")
+    } else {
+        None
+    }
 }
 
 /// What the door needs to know.

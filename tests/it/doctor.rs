@@ -327,6 +327,36 @@ fn what_holds_runs_is_told_as_the_runner_found_it() {
     daemon.stop();
 }
 
+/// What an editor left beside a password is told before a server refuses it.
+#[test]
+fn an_odd_password_is_a_warning() {
+    let site = site();
+    let config = site.path().join("gristmill.toml");
+    let asked = |words: &[&str]| {
+        let mut command = command(env!("CARGO_BIN_EXE_gristmill"));
+        command.args(words).arg("--config").arg(&config);
+        let Output { stdout, stderr, .. } = command.output().unwrap();
+        String::from_utf8(stdout).unwrap() + &String::from_utf8(stderr).unwrap()
+    };
+    for (password, odd) in [
+        ("\u{feff}open sesame\n", "begins with a byte order mark"),
+        ("open sesame \n", "ends with white space"),
+        ("open sesame\n\n", "ends with a line break"),
+        ("open sesame\r\n\r\n", "ends with a line break"),
+        ("open\nsesame\n", "has several lines"),
+        (" open sesame\n", "begins with white space"),
+        ("open sesame\r\n", ""),
+    ] {
+        secret(&site.path().join("password"), password);
+        for words in [&["doctor"][..], &["config", "check"]] {
+            let said = asked(words);
+            let warning = format!("xmpp.password_file: the password {odd}");
+            assert_eq!(said.contains(&warning), !odd.is_empty(), "{said}");
+            assert!(!said.contains("sesame"), "{said}");
+        }
+    }
+}
+
 /// The code of the last line is that of a finding; the count of findings has none.
 #[test]
 fn a_count_of_errors_has_no_code_of_its_own() {

@@ -8,8 +8,8 @@ use nix::unistd::{Uid, User};
 use rustix::fs::{Access, access};
 
 use crate::buffer::StoreUrl;
-use crate::config::Config;
-use crate::error::{Code, Report};
+use crate::config::{Config, secrets};
+use crate::error::Code;
 use crate::http::Listen;
 
 use super::finding::Finding;
@@ -38,13 +38,9 @@ pub(super) fn look(config: &Config) -> Vec<Finding> {
 }
 
 fn secrets(config: &Config) -> Finding {
-    let read = || -> Result<(), Report> {
-        config.xmpp.password()?;
-        config.buffer.password()?;
-        Ok(())
-    };
-    match read() {
-        Ok(()) => Finding::ok(SECRETS, "can be read, and not by everybody"),
+    match secrets::oddities(config) {
+        Ok(odd) if odd.is_empty() => Finding::ok(SECRETS, "can be read, and not by everybody"),
+        Ok(odd) => Finding::warning(SECRETS, odd.join("; "), secrets::ODD_REMEDY),
         Err(report) => Finding::of_report(SECRETS, &report),
     }
 }

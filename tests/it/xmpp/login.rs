@@ -129,6 +129,23 @@ async fn a_wrong_password_is_said_so() {
     assert!(why.contains("xmpp.password_file"), "{why}");
 }
 
+/// As editors and other systems leave it in its file.
+#[tokio::test]
+async fn a_refused_password_that_is_odd_is_said_so() {
+    let server = Prosody::start(ACCOUNTS);
+    let mut settings = settings(server.address(), server.ca_file());
+    let right = ACCOUNTS[0].1;
+    for (password, odd) in [
+        (format!("\u{feff}{right}"), "byte order mark"),
+        (format!("{right} "), "ends with white space"),
+        (format!("{right}\n"), "ends with a line break"),
+    ] {
+        settings.password = password.into();
+        let why = refusal(open(settings.clone()).await);
+        assert!(why.contains(odd) && !why.contains(right), "{why}");
+    }
+}
+
 #[tokio::test]
 async fn the_password_is_shown_to_nobody_unless_that_is_allowed() {
     let server = Prosody::start_with(&prosody::Setup {
