@@ -208,6 +208,7 @@ fn conductor_settings(holder: &str, shared: bool) -> conductor::Settings {
 fn bridge_settings() -> Settings {
     Settings {
         jobs_wanted: 1000,
+        wanted_when_unable: None,
         limits: windmill::Limits {
             max_bytes: 8 << 20,
             max_jobs: JOBS,

@@ -29,6 +29,7 @@ use xmpp_parsers::jid::FullJid;
 
 use crate::bridge::{self, Bridge};
 use crate::buffer::{self, Gate, OpenError, Options, StoreUrl};
+use crate::conductor;
 use crate::config::{self, Config};
 use crate::error::{Code, Report};
 use crate::http::House;
@@ -249,11 +250,19 @@ fn build_bridge(
     let listening = listening_owners(config).into_iter().collect();
     let bridge = Bridge::new(gate.clone(), Arc::new(SystemClock), bridge_settings(config))
         .drained_by(draining)
+        .able_while(is_able(gate.clone(), conducting))
         .with_telling(gate.clone(), listening);
     match conducting {
         Some(conducting) => bridge.with_truth(conducting.truth()),
         None => bridge,
     }
+}
+
+/// Says whether jobs can be stored, and run where this daemon runs jobs.
+fn is_able(gate: Arc<Gate>, conducting: Option<&Conducting>) -> bridge::IsAble {
+    let runs = conducting.map(Conducting::vitals);
+    let can_run = move || runs.as_ref().is_none_or(conductor::Vitals::can_start);
+    Arc::new(move || gate.is_up().is_ok() && can_run())
 }
 
 /// How calls are answered.
@@ -262,6 +271,7 @@ pub fn bridge_settings(config: &Config) -> bridge::Settings {
     let bridge = &config.bridge;
     bridge::Settings {
         jobs_wanted: bridge.jobs_wanted,
+        wanted_when_unable: bridge.wanted_when_unable,
         limits: Limits {
             max_bytes: bridge.max_request,
             max_jobs: bridge.max_jobs_per_request,

@@ -70,6 +70,7 @@ impl Subject {
     fn new(store: Arc<dyn TaskBuffer>) -> Self {
         let settings = Settings {
             jobs_wanted: 1000,
+            wanted_when_unable: None,
             limits: Limits {
                 max_bytes: 8 << 20,
                 max_jobs: BATCH,

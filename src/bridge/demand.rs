@@ -5,11 +5,21 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::Bridge;
 
+/// Says from memory whether jobs can be stored and run.
+pub type IsAble = Arc<dyn Fn() -> bool + Send + Sync>;
+
 impl Bridge {
     /// As long as this is set, no job is wanted.
     #[must_use]
     pub fn drained_by(mut self, drained: Arc<AtomicBool>) -> Self {
         self.drained = drained;
+        self
+    }
+
+    /// As long as this is false, `wanted_when_unable` jobs are wanted.
+    #[must_use]
+    pub fn able_while(mut self, is_able: IsAble) -> Self {
+        self.is_able = is_able;
         self
     }
 
@@ -23,9 +33,12 @@ impl Bridge {
     pub fn jobs_wanted(&self) -> u32 {
         let set = |flag: &AtomicBool| flag.load(Ordering::Relaxed);
         if set(&self.draining) || set(&self.drained) {
-            0
-        } else {
-            self.settings().jobs_wanted
+            return 0;
+        }
+        let settings = self.settings();
+        match settings.wanted_when_unable {
+            Some(number) if !(self.is_able)() => number,
+            _ => settings.jobs_wanted,
         }
     }
 }

@@ -32,6 +32,7 @@ use crate::windmill::{
 use telling::Telling;
 
 pub use answers::incident;
+pub use demand::IsAble;
 pub use rejecting::rejections_are_kept;
 pub use room::ReplyRoom;
 pub use telling::{NEWS_LOT, News};
@@ -49,6 +50,8 @@ const RECALL_JOBS: usize = 20;
 pub struct Settings {
     /// What numJobsWanted is answered.
     pub jobs_wanted: u32,
+    /// The same while jobs cannot be stored or run; `None`: no other number.
+    pub wanted_when_unable: Option<u32>,
     /// How large a request may be.
     pub limits: Limits,
     /// Whether an executeJobs of which every job is stored is answered on message carriers.
@@ -95,6 +98,8 @@ pub struct Bridge {
     draining: AtomicBool,
     /// Set while an operator has the daemon drained.
     drained: Arc<AtomicBool>,
+    /// Whether jobs can be stored and run, as far as is known.
+    is_able: IsAble,
 }
 
 impl Bridge {
@@ -111,6 +116,7 @@ impl Bridge {
             witness: None,
             draining,
             drained: Arc::default(),
+            is_able: Arc::new(|| true),
         }
     }
 

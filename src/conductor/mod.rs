@@ -93,6 +93,14 @@ pub struct Vitals {
     pub breaker: Arc<Breaker>,
 }
 
+impl Vitals {
+    /// Whether jobs can be started, as far as is known.
+    #[must_use]
+    pub fn can_start(&self) -> bool {
+        (self.has_runner)() && self.breaker.unfit().is_none()
+    }
+}
+
 /// What the configuration says.
 #[derive(Clone, Debug)]
 pub struct Settings {

@@ -107,6 +107,8 @@ pub struct Supervisor {
 pub struct Bridge {
     /// What numJobsWanted is answered.
     pub jobs_wanted: u32,
+    /// The same while jobs cannot be stored or run; `None`: no other number.
+    pub wanted_when_unable: Option<u32>,
     /// More are `too-large`.
     pub max_jobs_per_request: usize,
     /// In bytes.

@@ -21,9 +21,10 @@ use crate::runner::process::ProcessRunner;
 use crate::xmpp;
 
 /// What changes while running; every other key needs a restart.
-const LIVE: [&str; 7] = [
+const LIVE: [&str; 8] = [
     "supervisor",
     "bridge.jobs_wanted",
+    "bridge.wanted_when_unable",
     "bridge.max_jobs_per_request",
     "bridge.receipts",
     "bridge.max_age",
@@ -188,6 +189,7 @@ fn adopt(current: &Config, new: &Config) -> Config {
     let mut config = current.clone();
     config.supervisor.clone_from(&new.supervisor);
     config.bridge.jobs_wanted = new.bridge.jobs_wanted;
+    config.bridge.wanted_when_unable = new.bridge.wanted_when_unable;
     config.bridge.max_jobs_per_request = new.bridge.max_jobs_per_request;
     config.bridge.receipts = new.bridge.receipts;
     config.bridge.max_age = new.bridge.max_age;

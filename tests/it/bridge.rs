@@ -2,7 +2,7 @@
 //! made to fail at the right moment.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::time::Duration;
 
 use gristmill::bridge::{Bridge, Origin, ReplyRoom, Settings};
@@ -47,6 +47,7 @@ const NOON: i64 = 1_800_000_000;
 fn settings() -> Settings {
     Settings {
         jobs_wanted: 1000,
+        wanted_when_unable: None,
         limits: Limits {
             max_bytes: 4 << 20,
             max_jobs: 1000,
@@ -539,6 +540,28 @@ async fn no_job_is_wanted_while_draining() {
     house.bridge.drain();
     let reply = house.ask(wanted, &origin()).await;
     assert_eq!(reply.content, Ok(Answer::NumJobs(0)));
+}
+
+#[tokio::test]
+async fn while_unable_another_number_is_wanted_where_one_is_configured() {
+    for (number, unable) in [(None, 1000), (Some(7), 7)] {
+        let settings = Settings {
+            wanted_when_unable: number,
+            ..settings()
+        };
+        let house = house_over(|store| store, settings).await;
+        let able = Arc::new(AtomicBool::new(false));
+        let is_able = able.clone();
+        let bridge = house
+            .bridge
+            .able_while(Arc::new(move || is_able.load(Ordering::Relaxed)));
+        assert_eq!(bridge.jobs_wanted(), unable);
+        able.store(true, Ordering::Relaxed);
+        assert_eq!(bridge.jobs_wanted(), 1000);
+        able.store(false, Ordering::Relaxed);
+        bridge.drain();
+        assert_eq!(bridge.jobs_wanted(), 0);
+    }
 }
 
 #[tokio::test]

@@ -43,6 +43,7 @@ fn at(seconds: i64) -> Timestamp {
 fn settings() -> Settings {
     Settings {
         jobs_wanted: 1000,
+        wanted_when_unable: None,
         limits: gristmill::windmill::Limits {
             max_bytes: 4 << 20,
             max_jobs: 1000,

@@ -165,6 +165,7 @@ const CHOICES: &[(&str, &[&str])] = &[
         &["/etc/ssl/certs/ca-certificates.crt", "~/password"],
     ),
     ("bridge.queue", &["1", "65536", "65537"]),
+    ("bridge.wanted_when_unable", &["0", "9", "none"]),
     ("bridge.max_jobs_per_request", &["1", "1000000", "1000001"]),
     ("bridge.max_request", &["1 B", "1 GiB", "1 TiB"]),
     ("bridge.max_age", &["1s", "87840h", "87841h"]),

@@ -164,6 +164,30 @@ fn a_daemon_starts_without_its_store() {
     assert_eq!(reply.each("result"), ["stored"]);
 }
 
+/// From memory: the store is not asked for it.
+#[test]
+fn fewer_jobs_are_wanted_while_they_cannot_be_stored_where_that_is_configured() {
+    let (server, mut store) = (Prosody::start_fast(ACCOUNTS), MariaDb::start());
+    store.create_database("mill");
+    let url = store.url("mill");
+    store.stop();
+    let _daemon = Gristmill::on_mariadb(&server, &url, &["bridge.wanted_when_unable=3"]);
+    let mut supervisor = Supervisor::login(&server, SUPERVISOR, EXECUTOR_JID);
+    supervisor.wait_until_online();
+    let mut wanted = || {
+        let question = num_jobs_wanted("w");
+        let reply = supervisor.ask_within(ANSWER, Carrier::Iq, "w", &question);
+        reply.document.child("numJobs").unwrap().text.clone()
+    };
+    assert_eq!(wanted(), "3");
+    store.start_again();
+    let deadline = Instant::now() + RECOVERY;
+    while wanted() != "1000" {
+        assert!(Instant::now() < deadline, "it can store, and says no");
+        std::thread::sleep(Duration::from_millis(100));
+    }
+}
+
 /// Also in the middle of its migration.
 #[test]
 fn a_store_that_dies_while_a_daemon_starts_is_found_again() {

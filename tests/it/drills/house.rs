@@ -225,6 +225,7 @@ async fn serve_xmpp(running: CancellationToken) -> xmpp::Settings {
 fn bridge_settings() -> bridge::Settings {
     bridge::Settings {
         jobs_wanted: 1000,
+        wanted_when_unable: None,
         limits: windmill::Limits {
             max_bytes: 4 << 20,
             max_jobs: 1000,

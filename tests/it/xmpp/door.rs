@@ -133,6 +133,7 @@ impl Drop for Door {
 fn bridge_settings() -> bridge::Settings {
     bridge::Settings {
         jobs_wanted: 1000,
+        wanted_when_unable: None,
         limits: Limits {
             max_bytes: 4 << 20,
             max_jobs: 1000,
