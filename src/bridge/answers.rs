@@ -5,8 +5,9 @@ use std::time::Duration;
 use crate::buffer::{BufferError, Kill, KnownJob, Lookup, NewJob, Stored};
 use crate::job::{Attempt, JobId, Phase, RecordId, Refusal, State};
 use crate::windmill::{
-    Answer, Call, DataAnswer, Existence, Fault, FaultCode, FixAnswer, FixResult, KillAnswer,
-    KillResult, Reason, Receipt, ReceiptResult, RecordQuery, RecordRef, Reply, Status, Submission,
+    Answer, AttemptRef, Call, DataAnswer, Existence, Fault, FaultCode, FixAnswer, FixResult,
+    KillAnswer, KillResult, Reason, Receipt, ReceiptResult, RecordQuery, RecordRef, Reply, Status,
+    Submission,
 };
 
 use super::Finding;
@@ -25,12 +26,15 @@ pub(super) fn for_the_store(jobs: Vec<Submission>) -> (Vec<NewJob>, Vec<Refusal>
                 state: State::Ready,
                 payload: job.xml,
             }),
-            Submission::Refused(job) => refused.extend(job.job_id.map(|job_id| Refusal {
-                job_id,
-                attempt: job.attempt,
-                code: job.reason.code,
-                text: job.reason.text,
-            })),
+            Submission::Refused(job) => {
+                let key = job.job_id.zip(job.attempt.readable());
+                refused.extend(key.map(|(job_id, attempt)| Refusal {
+                    job_id,
+                    attempt,
+                    code: job.reason.code,
+                    text: job.reason.text,
+                }));
+            }
         }
     }
     (good, refused)
@@ -44,13 +48,13 @@ pub(super) fn open_receipts(jobs: &[Submission]) -> Vec<Receipt> {
         Submission::Good(job) => Receipt {
             index,
             job_id: Some(job.key.job_id.clone()),
-            attempt: job.key.attempt,
+            attempt: AttemptRef::Readable(job.key.attempt),
             result: ReceiptResult::Duplicate(RecordId::MAX),
         },
         Submission::Refused(job) => Receipt {
             index: job.index,
             job_id: job.job_id.clone(),
-            attempt: job.attempt,
+            attempt: job.attempt.clone(),
             result: ReceiptResult::Refused(job.reason.clone()),
         },
     })

@@ -1,6 +1,7 @@
 //! The domain: what a job is and how it lives. Plain validated types; no I/O, no async, no clock.
 
 mod claim;
+pub mod command;
 mod id;
 mod order;
 pub mod policy;

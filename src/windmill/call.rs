@@ -1,5 +1,7 @@
 //! What a supervisor can ask.
 
+use std::fmt;
+
 use crate::job::{Attempt, ContentHash, JobId, JobKey, JobSpec, RecordId, Requirements};
 
 use super::Reason;
@@ -94,8 +96,8 @@ pub struct RefusedJob {
     pub index: usize,
     /// The supervisor's name for it, where that can be read.
     pub job_id: Option<JobId>,
-    /// The supervisor's try at it; the first one where it names none that can be read.
-    pub attempt: Attempt,
+    /// The supervisor's try at it; the first one where it names none.
+    pub attempt: AttemptRef,
     /// What is wrong with it.
     pub reason: Reason,
 }
@@ -127,6 +129,35 @@ pub struct HeardChange {
     pub record: RecordRef,
     /// Which change of it; all before it are covered too.
     pub change: u64,
+}
+
+/// An attempt as a supervisor wrote it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum AttemptRef {
+    /// One that a job can have.
+    Readable(Attempt),
+    /// Any other text, cut at 64 characters: no job has it.
+    Unreadable(String),
+}
+
+impl AttemptRef {
+    /// The attempt, where it is one.
+    #[must_use]
+    pub fn readable(&self) -> Option<Attempt> {
+        match self {
+            Self::Readable(attempt) => Some(*attempt),
+            Self::Unreadable(_) => None,
+        }
+    }
+}
+
+impl fmt::Display for AttemptRef {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Readable(attempt) => attempt.fmt(f),
+            Self::Unreadable(text) => f.write_str(text),
+        }
+    }
 }
 
 /// A record ID as a supervisor wrote it.

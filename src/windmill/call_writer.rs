@@ -1,10 +1,11 @@
 //! Calls and jobs to XML, in canonical spelling.
 
-use crate::job::{Attempt, File, JobId, JobSpec, Quantity, Requirements};
+use crate::job::{File, JobId, JobSpec, Quantity, Requirements};
 
 use super::markup::Markup;
 use super::{
-    Call, HeardChange, JobQuery, NAMESPACE, RecordQuery, RecordRef, Request, Submission, read_job,
+    AttemptRef, Call, HeardChange, JobQuery, NAMESPACE, RecordQuery, RecordRef, Request,
+    Submission, read_job,
 };
 
 /// About how long a job is, and an entry of a query, in bytes.
@@ -86,20 +87,33 @@ pub(super) fn record_attribute(markup: &mut Markup, record: &RecordRef) {
     };
 }
 
+/// Writes an attempt as the supervisor wrote it.
+pub(super) fn attempt_attribute(markup: &mut Markup, attempt: &AttemptRef) {
+    match attempt {
+        AttemptRef::Readable(attempt) => markup.plain_attribute("attempt", attempt),
+        AttemptRef::Unreadable(text) => markup.attribute("attempt", text),
+    };
+}
+
 fn submission(markup: &mut Markup, submission: &Submission) {
     match submission {
         Submission::Good(good) => match read_job(&good.xml) {
             Ok(spec) => job(markup, &spec),
-            Err(_) => names(markup, Some(&good.key.job_id), good.key.attempt),
+            Err(_) => names(
+                markup,
+                Some(&good.key.job_id),
+                &AttemptRef::Readable(good.key.attempt),
+            ),
         },
-        Submission::Refused(refused) => names(markup, refused.job_id.as_ref(), refused.attempt),
+        Submission::Refused(refused) => names(markup, refused.job_id.as_ref(), &refused.attempt),
     }
 }
 
-fn names(markup: &mut Markup, job_id: Option<&JobId>, attempt: Attempt) {
+fn names(markup: &mut Markup, job_id: Option<&JobId>, attempt: &AttemptRef) {
     let job_id = job_id.map(JobId::as_str);
     markup.begin("job").optional_attribute("jobID", job_id);
-    markup.plain_attribute("attempt", attempt).empty();
+    attempt_attribute(markup, attempt);
+    markup.empty();
 }
 
 fn job(markup: &mut Markup, spec: &JobSpec) {

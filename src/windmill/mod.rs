@@ -28,8 +28,8 @@ mod submissions;
 mod tokens;
 
 pub use call::{
-    Call, CallKind, HeardChange, JobQuery, RecordQuery, RecordRef, RefusedJob, Request, Submission,
-    SubmittedJob,
+    AttemptRef, Call, CallKind, HeardChange, JobQuery, RecordQuery, RecordRef, RefusedJob, Request,
+    Submission, SubmittedJob,
 };
 pub use call_writer::{write_call, write_job};
 pub use changes::{ChangedJob, JOB_CHANGED, write_job_changed};

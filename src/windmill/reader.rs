@@ -11,8 +11,8 @@ use super::error::Problem;
 use super::fields::Fields;
 use super::submissions;
 use super::{
-    Call, CallKind, FaultCode, HeardChange, JobQuery, ReadError, RecordQuery, RecordRef, Request,
-    SubmittedJob,
+    AttemptRef, Call, CallKind, FaultCode, HeardChange, JobQuery, ReadError, RecordQuery,
+    RecordRef, Request, SubmittedJob,
 };
 
 /// How much one document may hold.
@@ -260,5 +260,16 @@ pub(super) fn record_ref(text: &str) -> RecordRef {
     match text.trim_matches(characters::is_space).parse() {
         Ok(id) => RecordRef::Readable(id),
         Err(_) => RecordRef::Unreadable(text.chars().take(MAX_UNREADABLE_CHARS).collect()),
+    }
+}
+
+/// An attempt, or the text that is none; the first one where there is no text.
+pub(super) fn attempt_ref(text: Option<&str>) -> AttemptRef {
+    let Some(text) = text else {
+        return AttemptRef::Readable(Attempt::FIRST);
+    };
+    match text.trim_matches(characters::is_space).parse() {
+        Ok(attempt) => AttemptRef::Readable(attempt),
+        Err(_) => AttemptRef::Unreadable(text.chars().take(MAX_UNREADABLE_CHARS).collect()),
     }
 }

@@ -4,7 +4,7 @@ use jiff::Timestamp;
 
 use crate::job::{Attempt, JobId, Outcome, RecordId};
 
-use super::{CallKind, Fault, RecordRef};
+use super::{AttemptRef, CallKind, Fault, RecordRef};
 
 /// The answer to one request: its content, or one fault.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -43,8 +43,8 @@ pub struct Receipt {
     pub index: usize,
     /// The supervisor's name for it, where that could be read.
     pub job_id: Option<JobId>,
-    /// The supervisor's try at it.
-    pub attempt: Attempt,
+    /// The supervisor's try at it, as it was asked.
+    pub attempt: AttemptRef,
     /// What became of it.
     pub result: ReceiptResult,
 }

@@ -5,12 +5,12 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use crate::job::{Attempt, JobId, Outcome, RecordId};
+use crate::job::{JobId, Outcome, RecordId};
 
 use super::characters;
 use super::elements::{Element, Elements};
 use super::error::Problem;
-use super::reader::{record_ref, trimmed};
+use super::reader::{attempt_ref, record_ref, trimmed};
 use super::reply_writer::ERROR_RESPONSE;
 use super::{
     Answer, CallKind, DataAnswer, Existence, Fault, FaultCode, FixAnswer, FixResult, KillAnswer,
@@ -103,7 +103,7 @@ impl ReplyReader<'_> {
     fn receipt(&mut self, element: Element<'_>, place: usize) -> Result<Receipt, Problem> {
         let index = self.parsed(element, "index")?.unwrap_or(place);
         let job_id = self.optional_job_id(element)?;
-        let attempt = self.parsed(element, "attempt")?.unwrap_or(Attempt::FIRST);
+        let attempt = attempt_ref(self.attribute(element, "attempt")?.as_deref());
         let result = self.required(element, "result")?;
         let record = self.parsed::<RecordId>(element, "taskBufferRecordID")?;
         let reason = self.reason()?;

@@ -4,7 +4,7 @@ use jiff::Timestamp;
 
 use crate::job::JobId;
 
-use super::call_writer::record_attribute;
+use super::call_writer::{attempt_attribute, record_attribute};
 use super::markup::Markup;
 use super::{
     Answer, CallKind, Counts, DataAnswer, Existence, Fault, FixAnswer, KillAnswer, NAMESPACE,
@@ -97,7 +97,7 @@ fn receipt(markup: &mut Markup, receipt: &Receipt) {
         Some(job_id) => markup.attribute("jobID", job_id.as_str()),
         None => markup.plain_attribute("index", receipt.index),
     };
-    markup.plain_attribute("attempt", receipt.attempt);
+    attempt_attribute(markup, &receipt.attempt);
     markup.plain_attribute("result", receipt.result.name());
     match &receipt.result {
         ReceiptResult::Stored(id) | ReceiptResult::Duplicate(id) => {

@@ -4,15 +4,15 @@ use std::collections::HashSet;
 
 use rayon::prelude::*;
 
-use crate::job::{Attempt, JobId, JobKey};
+use crate::job::{Attempt, JobId, JobKey, command};
 
 use super::characters;
 use super::envelope::{Entry, Envelope, Keys};
 use super::error::Problem;
 use super::excerpt;
 use super::job_reader;
-use super::reader::part;
-use super::{RefusedJob, Submission, SubmittedJob};
+use super::reader::{attempt_ref, part};
+use super::{Reason, RefusedJob, Submission, SubmittedJob};
 
 /// From so many jobs on it pays to read them on several cores.
 const MANY_JOBS: usize = 100;
@@ -87,12 +87,19 @@ fn read_one(
     let job = job_reader::read_content(&mut elements, element, &entry.keys)?;
     elements.finish()?;
     let key = job.job_id.clone().zip(job.attempt);
-    let submission = match job.spec {
+    let spec = job.spec.and_then(|spec| match command::check(&spec) {
+        Ok(()) => Ok(spec),
+        Err(text) => Err(Reason {
+            code: "invalid-field".into(),
+            text,
+        }),
+    });
+    let submission = match spec {
         Ok(spec) => Submission::Good(Box::new(SubmittedJob::new(spec, xml.into_owned()))),
         Err(reason) => Submission::Refused(RefusedJob {
             index,
             job_id: job.job_id,
-            attempt: job.attempt.unwrap_or(Attempt::FIRST),
+            attempt: attempt_ref(entry.keys.attempt.as_deref()),
             reason,
         }),
     };

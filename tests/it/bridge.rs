@@ -15,8 +15,8 @@ use gristmill::job::{
     Action, Attempt, ContentHash, JobId, JobKey, JobSpec, Owner, RecordId, State,
 };
 use gristmill::windmill::{
-    Answer, Call, Existence, FaultCode, FixResult, JobQuery, KillResult, Limits, Reason,
-    ReceiptResult, RecordQuery, RecordRef, RefusedJob, Reply, Request, Status, Submission,
+    Answer, AttemptRef, Call, Existence, FaultCode, FixResult, JobQuery, KillResult, Limits,
+    Reason, ReceiptResult, RecordQuery, RecordRef, RefusedJob, Reply, Request, Status, Submission,
     SubmittedJob, write_call,
 };
 use jiff::Timestamp;
@@ -113,7 +113,7 @@ fn bad(index: usize, name: Option<&str>) -> Submission {
     Submission::Refused(RefusedJob {
         index,
         job_id: name.map(id),
-        attempt: Attempt::FIRST,
+        attempt: AttemptRef::Readable(Attempt::FIRST),
         reason: Reason {
             code: "missing-field".into(),
             text: "transPath is empty".into(),

@@ -188,6 +188,27 @@ const FINE: &str = "<transformation><transPath>p</transPath></transformation><jo
     "missing-field",
     "stdout has no logicalFileName"
 )]
+#[case(
+    "<job jobID='1'><transformation><transPath>p</transPath></transformation>\
+     <jobPars>a 'b</jobPars></job>",
+    "invalid-field",
+    "jobPars has a quote that is not closed, or ends in a backslash"
+)]
+#[case(
+    "<job jobID='1'>%<outputs><file logicalFileName='../x'/></outputs></job>",
+    "invalid-field",
+    "\"../x\" cannot be the name of a file (output)"
+)]
+#[case(
+    "<job jobID='1'>%<stdout logicalFileName='logs/x'/></job>",
+    "invalid-field",
+    "\"logs/x\" cannot be the name of a file (stdout)"
+)]
+#[case(
+    "<job jobID='1'><transformation><transPath>/bin/sh</transPath></transformation><jobPars/></job>",
+    "invalid-field",
+    "\"/bin/sh\" leads out of the folders: a program's path is relative and has no `..`"
+)]
 fn a_bad_job_never_blocks_good_ones(#[case] bad: &str, #[case] code: &str, #[case] text: &str) {
     let bad = bad.replace('%', FINE);
     let document = format!(
@@ -212,7 +233,8 @@ fn a_bad_job_never_blocks_good_ones(#[case] bad: &str, #[case] code: &str, #[cas
 #[test]
 fn fields_have_limits() {
     let long = |field: &str| field.replace('~', &"é".repeat(1025));
-    for field in ["<jobName>~</jobName>", "<stdout logicalFileName='~'/>"] {
+    let file = "<inputs><file logicalFileName='~'/></inputs>";
+    for field in ["<jobName>~</jobName>", file] {
         let document = format!(
             "<executeJobs><job jobID='1'>{FINE}{}</job></executeJobs>",
             long(field)
@@ -234,16 +256,20 @@ fn fields_have_limits() {
 fn a_refused_job_keeps_the_names_that_can_be_read() {
     let long = "x".repeat(65);
     let jobs = submissions(&format!(
-        "<executeJobs><job jobID='1' attempt='3'/><job jobID='1' attempt='x'/><job jobID='{long}' attempt='2'/></executeJobs>"
+        "<executeJobs><job jobID='1' attempt='3'/><job jobID='1' attempt='x'/><job jobID='{long}' attempt='0'/></executeJobs>"
     ));
     let names = jobs.iter().map(|job| match job {
-        Submission::Refused(refused) => (refused.job_id.clone(), refused.attempt.get()),
+        Submission::Refused(refused) => (refused.job_id.clone(), refused.attempt.to_string()),
         Submission::Good(_) => panic!("{job:?}"),
     });
     let one = JobId::new("1").unwrap();
     assert_eq!(
         names.collect::<Vec<_>>(),
-        [(Some(one.clone()), 3), (Some(one), 1), (None, 2)]
+        [
+            (Some(one.clone()), "3".to_owned()),
+            (Some(one), "x".to_owned()),
+            (None, "0".to_owned())
+        ]
     );
 }
 

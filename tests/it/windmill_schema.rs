@@ -7,14 +7,14 @@ use std::time::Duration;
 
 use gristmill::job::{
     Attempt, File, JobId, JobKey, JobSpec, Outcome, Quantity, RecordId, Requirements,
-    Transformation,
+    Transformation, command,
 };
 use gristmill::windmill::{
-    Answer, Call, CallKind, ChangedJob, DataAnswer, Existence, Fault, FaultCode, FixAnswer,
-    FixResult, HeardChange, JobQuery, KillAnswer, KillResult, Limits, OutputFile, Reason, Receipt,
-    ReceiptResult, RecordQuery, RecordRef, Reply, Request, Status, StatusAnswer, StatusDetail,
-    Style, Submission, SubmittedJob, read_call, read_job, read_reply, write_call, write_fault,
-    write_job, write_job_changed, write_reply,
+    Answer, AttemptRef, Call, CallKind, ChangedJob, DataAnswer, Existence, Fault, FaultCode,
+    FixAnswer, FixResult, HeardChange, JobQuery, KillAnswer, KillResult, Limits, OutputFile,
+    Reason, Receipt, ReceiptResult, RecordQuery, RecordRef, Reply, Request, Status, StatusAnswer,
+    StatusDetail, Style, Submission, SubmittedJob, read_call, read_job, read_reply, write_call,
+    write_fault, write_job, write_job_changed, write_reply,
 };
 use jiff::Timestamp;
 use proptest::collection::vec;
@@ -161,11 +161,38 @@ fn file() -> impl Strategy<Value = File> {
     )
 }
 
+/// One that a run can write.
+fn output() -> impl Strategy<Value = File> {
+    file().prop_map(|mut file| {
+        file.logical_name = match &*file.logical_name.replace('/', "_") {
+            "." | ".." => "x".to_owned(),
+            name => name.to_owned(),
+        };
+        file
+    })
+}
+
+/// The path of a program that a folder of programs can have.
+fn program() -> impl Strategy<Value = String> {
+    non_empty().prop_map(|path| match command::check_path(&path) {
+        Ok(()) => path,
+        Err(_) => "x".to_owned(),
+    })
+}
+
+/// What can be split into words.
+fn parameters() -> impl Strategy<Value = String> {
+    text().prop_map(|text| match command::words(&text) {
+        Ok(_) => text,
+        Err(_) => text.replace(['\'', '"', '\\'], "_"),
+    })
+}
+
 fn transformation() -> impl Strategy<Value = Transformation> {
     (
         option::of(text()),
         option::of(text()),
-        non_empty(),
+        program(),
         option::of(text()),
     )
         .prop_map(|(uses, home, path, parameters)| Transformation {
@@ -181,16 +208,16 @@ fn spec() -> impl Strategy<Value = JobSpec> {
     let names = (option::of(text()), option::of(text()), option::of(text()));
     let files = (
         vec(file(), 0..3),
-        vec(file(), 0..3),
-        option::of(file()),
-        option::of(file()),
+        vec(output(), 0..3),
+        option::of(output()),
+        option::of(output()),
     );
     (
         key,
         names,
         any::<i32>(),
         transformation(),
-        text(),
+        parameters(),
         requirements(),
         files,
     )
@@ -272,6 +299,56 @@ fn calls_come_back_as_they_were_written() {
     });
 }
 
+/// What makes a job one that no machine can run.
+const SPOILS: [fn(&mut JobSpec); 10] = [
+    |spec| spec.outputs.push(named("../x")),
+    |spec| spec.outputs.push(named("/tmp/x")),
+    |spec| spec.outputs.push(named(&"x".repeat(256))),
+    |spec| spec.stdout = Some(named("logs/x")),
+    |spec| spec.stderr = Some(named("..")),
+    |spec| spec.parameters = "a 'b".to_owned(),
+    |spec| spec.parameters = "a\\".to_owned(),
+    |spec| spec.parameters = "x".repeat(200_000),
+    |spec| spec.transformation.path = "/bin/sh".to_owned(),
+    |spec| spec.transformation.path = "a/../../b".to_owned(),
+];
+
+fn named(name: &str) -> File {
+    File {
+        logical_name: name.to_owned(),
+        dataset: None,
+        destination: None,
+    }
+}
+
+#[test]
+fn jobs_that_no_machine_can_run_are_refused_with_their_names() {
+    let spoilt = (spec(), select(SPOILS.to_vec())).prop_map(|(mut spec, spoil)| {
+        spoil(&mut spec);
+        spec
+    });
+    check_all(spoilt, |spec| {
+        let (key, xml) = (spec.key.clone(), write_job(&spec));
+        // One that is stored already is read as before.
+        prop_assert_eq!(read_job(&xml).unwrap(), spec.clone());
+        let call = Call::ExecuteJobs(vec![Submission::Good(Box::new(SubmittedJob::new(
+            spec, xml,
+        )))]);
+        let document = write_call(&Request { id: None, call });
+        let call = read_call(document.as_bytes(), &LIMITS).unwrap().call;
+        let Call::ExecuteJobs(jobs) = call else {
+            panic!("{call:?}");
+        };
+        let [Submission::Refused(refused)] = &jobs[..] else {
+            panic!("{jobs:?}");
+        };
+        prop_assert_eq!(&refused.job_id, &Some(key.job_id));
+        prop_assert_eq!(&refused.attempt, &AttemptRef::Readable(key.attempt));
+        prop_assert_eq!(&*refused.reason.code, "invalid-field");
+        Ok(vec![document])
+    });
+}
+
 fn reason() -> impl Strategy<Value = Reason> {
     let code = select(vec!["missing-field", "invalid-field"]);
     (code, text()).prop_map(|(code, text)| Reason {
@@ -291,7 +368,11 @@ fn receipts() -> impl Strategy<Value = Answer> {
         Just(ReceiptResult::Conflict),
         reason().prop_map(ReceiptResult::Refused),
     ];
-    vec((option::of(job_id()), attempt(), result), 1..6).prop_map(|jobs| {
+    let attempt = prop_oneof![
+        attempt().prop_map(AttemptRef::Readable),
+        text().prop_map(|text| AttemptRef::Unreadable(format!("-{text}"))),
+    ];
+    vec((option::of(job_id()), attempt, result), 1..6).prop_map(|jobs| {
         let receipt = |(place, (job_id, attempt, result))| Receipt {
             index: place + 1,
             job_id,

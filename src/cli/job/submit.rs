@@ -5,7 +5,7 @@ use serde_json::json;
 
 use crate::config::{Config, Supervisor};
 use crate::error::{Code, Report};
-use crate::job::Owner;
+use crate::job::{Attempt, Owner};
 use crate::windmill::{Answer, CallKind, Counts, Fault, FaultCode, Receipt, ReceiptResult};
 
 use super::super::args::Submit;
@@ -107,7 +107,7 @@ fn show(receipt: &Receipt, json: bool, output: &mut Output) -> Result<(), Report
         return output.json(&json!({
             "index": receipt.index,
             "jobID": receipt.job_id.as_ref().map(crate::job::JobId::as_str),
-            "attempt": receipt.attempt.get(),
+            "attempt": receipt.attempt.readable().map(Attempt::get),
             "result": word,
             "recordID": record.map(crate::job::RecordId::get),
             "code": reason.map(|reason| &reason.code),

@@ -11,8 +11,9 @@ use tokio::time::{Instant, sleep};
 use crate::buffer::{Dossier, TaskBuffer};
 use crate::config::Config;
 use crate::error::{Code, Report};
+use crate::job::command::Stream;
 use crate::job::{JobSpec, Record, RunKey, State};
-use crate::runner::process::{Stream, Written, written};
+use crate::runner::process::{Written, written};
 use crate::windmill;
 
 use super::super::args::JobOutput;

@@ -38,7 +38,6 @@ use super::{Heard, Kept, News, RunError, RunState, Runner};
 use crate::job::policy::Clock;
 use crate::job::{RecordId, RunKey, RunOrder, RunReport, RunsFolder, StoreId};
 pub use held::Held;
-pub use program::Stream;
 pub use settings::{KeepLimits, KeepWork, Settings};
 use shared::Shared;
 pub use written::{Written, written};

@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::ffi::OsStringExt;
-use std::path::{Component, Path, PathBuf};
+use std::path::{Path, PathBuf};
 
 use rustix::fs::{
     Access, AtFlags, FileType, Mode, OFlags, StatVfsMountFlags, accessat, fstat, fstatvfs, openat,
@@ -12,9 +12,9 @@ use rustix::io::Errno;
 
 use super::super::RunError;
 use super::super::fault::Step;
-use super::super::wrapper::folder::is_file_name;
 use super::ready;
-use crate::job::{File, JobSpec, RunOrder};
+use crate::job::command::{self, Stream, stream_name};
+use crate::job::{JobSpec, RunOrder};
 
 /// Where a job's programs are found.
 const PATH: &str = "/usr/local/bin:/usr/bin:/bin";
@@ -47,37 +47,10 @@ impl Program {
 /// The program's arguments and the names of its output files, or why the job's words for them are
 /// none.
 fn words(spec: &JobSpec) -> Result<(Vec<String>, String, String), String> {
-    let arguments = shlex::split(&spec.parameters)
-        .ok_or("jobPars has a quote that is not closed, or ends in a backslash")?;
-    if arguments.iter().any(|word| word.contains('\0')) {
-        return Err("jobPars contains a NUL".to_owned());
-    }
-    for output in &spec.outputs {
-        file_name("output", output)?;
-    }
+    let arguments = command::words(&spec.parameters)?;
+    command::check_outputs(spec)?;
     let stdout = stream_name(spec, Stream::Stdout)?;
     Ok((arguments, stdout, stream_name(spec, Stream::Stderr)?))
-}
-
-/// What a program writes to, as its job names it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Stream {
-    /// Standard output.
-    Stdout,
-    /// Standard error.
-    Stderr,
-}
-
-/// The name of a stream's file in the program's folder, or why the job's name for it is none.
-pub(super) fn stream_name(spec: &JobSpec, stream: Stream) -> Result<String, String> {
-    let (file, default) = match stream {
-        Stream::Stdout => (&spec.stdout, "stdout"),
-        Stream::Stderr => (&spec.stderr, "stderr"),
-    };
-    match file {
-        Some(file) => file_name(default, file),
-        None => Ok(default.to_owned()),
-    }
 }
 
 /// The whole environment of a job's program.
@@ -103,24 +76,10 @@ pub(super) fn environment(order: &RunOrder, work: &Path) -> Vec<(&'static str, S
     variables
 }
 
-fn file_name(what: &str, file: &File) -> Result<String, String> {
-    let name = &file.logical_name;
-    if is_file_name(name) {
-        Ok(name.clone())
-    } else {
-        Err(format!("{name:?} cannot be the name of a file ({what})"))
-    }
-}
-
 /// The program of this path: in the first folder that has it, if all before that are well. One
 /// that is missing or empty might have had it.
 fn find(folders: &[PathBuf], path: &str) -> Result<PathBuf, RunError> {
-    let inside = |part| matches!(part, Component::Normal(_) | Component::CurDir);
-    if path.contains('\0') || !Path::new(path).components().all(inside) {
-        let what = "a program's path is relative and has no `..`";
-        let what = format!("{path:?} leads out of the folders: {what}");
-        return Err(RunError::Permanent(what));
-    }
+    command::check_path(path).map_err(RunError::Permanent)?;
     for folder in folders {
         let open = ready::open_programs(folder)?;
         let shown = folder.display();

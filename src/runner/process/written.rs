@@ -9,8 +9,8 @@ use std::path::{Path, PathBuf};
 use rustix::fs::OFlags;
 
 use super::super::wrapper::folder::{Folder, WORK, foreign};
-use super::program::{Stream, stream_name};
 use super::work_dir::{KEPT, RUNS, run_key};
+use crate::job::command::{Stream, stream_name};
 use crate::job::{JobSpec, RecordId, RunKey};
 
 /// A file that a run's program writes, or has written.

@@ -1,7 +1,6 @@
 //! What stands where in a run's folder, and how it is opened: all of it is in the hands of the
 //! run's program, which may put anything in its place.
 
-use std::ffi::CString;
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::os::fd::OwnedFd;
@@ -28,17 +27,6 @@ pub const OUTPUTS: &str = "outputs";
 pub const WORK: &str = "work";
 /// The files that are ours; some of them are not there before they are needed.
 pub const FILES: [&str; 5] = [JOURNAL, CONTROL, PROGRESS, HEARD, OUTPUTS];
-
-/// The longest name of a file that file systems take, in bytes.
-const MAX_NAME_BYTES: usize = 255;
-
-/// Whether a logical name can be that of a file in the program's folder, and of nothing else.
-pub fn is_file_name(name: &str) -> bool {
-    !matches!(name, "" | "." | "..")
-        && name.len() <= MAX_NAME_BYTES
-        && !name.contains('/')
-        && CString::new(name).is_ok()
-}
 
 /// How our own folders and files are opened: no link is followed, no pipe waited for.
 const CAREFULLY: OFlags = OFlags::NOFOLLOW

@@ -3,7 +3,7 @@ use tokio_xmpp::PrintRawXml;
 
 use super::*;
 use crate::job::{Attempt, JobId, RecordId};
-use crate::windmill::{Answer, Receipt, ReceiptResult, write_reply};
+use crate::windmill::{Answer, AttemptRef, Receipt, ReceiptResult, write_reply};
 use crate::windmill::{CallKind, DataAnswer, Existence, Style};
 
 const STYLE: Style = Style { strict: false };
@@ -41,7 +41,7 @@ fn receipt(result: ReceiptResult) -> Receipt {
     Receipt {
         index: 1,
         job_id: Some(JobId::new("7").unwrap()),
-        attempt: Attempt::FIRST,
+        attempt: AttemptRef::Readable(Attempt::FIRST),
         result,
     }
 }
