@@ -14,7 +14,7 @@ use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{Registry, registry};
 
 use crate::config::{Log, LogFormat};
-use crate::daemon::LogQueue;
+use crate::daemon::{JournalLayer, JournalSocket, LogQueue};
 use crate::error::{Code, Report};
 
 /// Crates that print passwords and payloads below level info.
@@ -53,16 +53,21 @@ impl Drop for Logging {
 pub(super) fn start(log: Log) -> Result<Logging, Report> {
     let (filter, handle) = reload::Layer::new(targets(log.level));
     let journal = crate::config::logs_to_journal()
-        .then(tracing_journald::layer)
+        .then(JournalSocket::open)
         .and_then(Result::ok);
-    let queue = queue().map_err(|error| {
+    let has_journal = journal.is_some();
+    let queue = match journal {
+        Some(journal) => LogQueue::start(journal),
+        None => stderr_queue(),
+    };
+    let queue = queue.map_err(|error| {
         Report::new(Code::SystemRefuses, "no thread to write the log").because(error)
     })?;
     let stderr = || layer().with_writer(queue.clone());
-    let lines = match (journal, log.format) {
-        (Some(journal), _) => journal.boxed(),
-        (None, LogFormat::Json) => stderr().json().boxed(),
-        (None, LogFormat::Text) => {
+    let lines = match log.format {
+        _ if has_journal => JournalLayer::new(queue.clone()).boxed(),
+        LogFormat::Json => stderr().json().boxed(),
+        LogFormat::Text => {
             let colours = io::stderr().is_terminal() && crate::config::colours_are_welcome();
             stderr().with_ansi(colours).boxed()
         }
@@ -79,7 +84,7 @@ pub(super) fn start(log: Log) -> Result<Logging, Report> {
 }
 
 /// To standard error without its lock, which others would wait for.
-fn queue() -> io::Result<LogQueue> {
+fn stderr_queue() -> io::Result<LogQueue> {
     let stderr = io::stderr().as_fd().try_clone_to_owned()?;
     LogQueue::start(File::from(stderr))
 }
