@@ -50,9 +50,14 @@ impl House {
         clock: Arc<dyn Clock>,
     ) -> Self {
         let conducting = conductor.as_ref().map(|vitals| vitals.pulse.clone());
-        let pulses = [door.pulse.clone(), store.vitals().pulse.clone()];
+        let pulses = [
+            &door.pulse,
+            &door.requests,
+            &door.notifications,
+            &store.vitals().pulse,
+        ];
         Self {
-            pulses: pulses.into_iter().chain(conducting).collect(),
+            pulses: pulses.into_iter().cloned().chain(conducting).collect(),
             census: CensusTaker::new(store.clone()),
             started: clock.now(),
             door,

@@ -1,7 +1,7 @@
 //! Whether a loop still turns.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
 use tokio::time::{Instant, MissedTickBehavior, interval};
@@ -20,17 +20,41 @@ struct Turning {
     begun: Instant,
     /// Milliseconds from `begun` to the last turn, plus one; 0: it has not turned yet.
     last: AtomicU64,
+    /// The loops that it stands for; `None`: it is that of one.
+    members: Option<Mutex<Vec<Weak<Turning>>>>,
+}
+
+impl Turning {
+    fn new(name: &'static str, limit: Duration) -> Self {
+        Self {
+            name,
+            limit,
+            begun: Instant::now(),
+            last: AtomicU64::new(0),
+            members: None,
+        }
+    }
+
+    fn age(&self) -> Duration {
+        let last = self.last.load(Ordering::Relaxed).saturating_sub(1);
+        let last = self.begun + Duration::from_millis(last);
+        last.elapsed()
+    }
 }
 
 impl Pulse {
     /// Of a loop that has not turned yet, and from now on is to turn at least once in `limit`.
     #[must_use]
     pub fn new(name: &'static str, limit: Duration) -> Self {
+        Self(Arc::new(Turning::new(name, limit)))
+    }
+
+    /// Of a group of loops, which all are to turn: none yet, see [`member`](Self::member).
+    #[must_use]
+    pub fn group(name: &'static str, limit: Duration) -> Self {
         Self(Arc::new(Turning {
-            name,
-            limit,
-            begun: Instant::now(),
-            last: AtomicU64::new(0),
+            members: Some(Mutex::default()),
+            ..Turning::new(name, limit)
         }))
     }
 
@@ -55,24 +79,40 @@ impl Pulse {
             .store(millis.saturating_add(1), Ordering::Relaxed);
     }
 
-    /// Whether it has ever turned.
+    /// Whether it has ever turned; a group has, for its loops come and go.
     #[must_use]
     pub fn has_begun(&self) -> bool {
-        self.0.last.load(Ordering::Relaxed) > 0
+        self.0.members.is_some() || self.0.last.load(Ordering::Relaxed) > 0
     }
 
-    /// How long ago it turned last, or was to begin.
+    /// How long ago it turned last, or was to begin; of a group the loop that turned longest ago.
     #[must_use]
     pub fn age(&self) -> Duration {
-        let last = self.0.last.load(Ordering::Relaxed).saturating_sub(1);
-        let last = self.0.begun + Duration::from_millis(last);
-        last.elapsed()
+        let Some(members) = &self.0.members else {
+            return self.0.age();
+        };
+        let members = members.lock().unwrap_or_else(PoisonError::into_inner);
+        let living = members.iter().filter_map(Weak::upgrade);
+        let ages = living.map(|member| member.age());
+        ages.max().unwrap_or_default()
     }
 
     /// Whether it turned within its limit.
     #[must_use]
     pub fn is_turning(&self) -> bool {
         self.age() <= self.0.limit
+    }
+
+    /// Of one more loop of a group, until the last clone of what is returned is dropped.
+    #[must_use]
+    pub fn member(&self) -> Self {
+        let member = Self::new(self.0.name, self.0.limit);
+        if let Some(members) = &self.0.members {
+            let mut members = members.lock().unwrap_or_else(PoisonError::into_inner);
+            members.retain(|member| member.strong_count() > 0);
+            members.push(Arc::downgrade(&member.0));
+        }
+        member
     }
 
     /// Waits, and turns meanwhile: for a loop that waits long for work.
@@ -111,6 +151,26 @@ mod tests {
         assert!(pulse.is_turning());
         advance(Duration::from_millis(2)).await;
         assert!(!pulse.is_turning());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_of_several_loops_that_does_not_turn_is_seen_until_it_ends() {
+        let pulse = Pulse::group("mills", LIMIT);
+        advance(LIMIT * 2).await;
+        assert!(pulse.has_begun() && pulse.is_turning());
+        let (first, second) = (pulse.member(), pulse.member());
+        for _ in 0..3 {
+            advance(LIMIT / 2).await;
+            first.turn();
+        }
+        assert!(!pulse.is_turning());
+        second.turn();
+        assert!(pulse.is_turning());
+        advance(LIMIT * 2).await;
+        first.turn();
+        assert!(!pulse.is_turning());
+        drop(second);
+        assert!(pulse.is_turning());
     }
 
     #[tokio::test(start_paused = true)]

@@ -9,6 +9,7 @@ use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
 use futures::FutureExt;
+use futures::future::BoxFuture;
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 use tokio::task::{JoinSet, spawn_blocking};
@@ -176,9 +177,13 @@ impl Lane {
         let mut stages = || {
             let (sender, waiting) = mpsc::channel(queue.max(1));
             let (reader, read) = mpsc::channel(READ_AHEAD);
-            tasks.spawn(read_all(waiting, reader, bridge.clone()));
+            let mut spawn = |stage: BoxFuture<'static, ()>| {
+                let pulse = vitals.requests.member();
+                tasks.spawn(async move { pulse.while_waiting(stage).await });
+            };
+            spawn(read_all(waiting, reader, bridge.clone()).boxed());
             let answer = answer_all(read, replies.clone(), bridge.clone(), vitals.clone());
-            tasks.spawn(answer);
+            spawn(answer.boxed());
             sender
         };
         Self {

@@ -70,7 +70,7 @@ impl Session {
         let owners = settings.supervisors.iter().map(|peer| peer.owner.clone());
         let (link, mouthpiece) = Link::new(settings.clone(), outgoing, vitals.clone());
         Self {
-            tellers: teller::start(&settings, &bridge, &mouthpiece),
+            tellers: teller::start(&settings, &bridge, &mouthpiece, &vitals.notifications),
             link: link.probing(bridge.clock()),
             lanes: Lanes::start(owners, settings.queue, &bridge, &vitals, &replies),
             roster: Roster::new(settings.supervisors.clone()),
@@ -162,7 +162,12 @@ impl Session {
             supervisors,
             ..(*self.settings).clone()
         };
-        self.tellers = teller::start(&settings, &self.bridge, &self.mouthpiece);
+        self.tellers = teller::start(
+            &settings,
+            &self.bridge,
+            &self.mouthpiece,
+            &self.vitals.notifications,
+        );
         if self.link.is_up() {
             self.announce();
         }

@@ -11,6 +11,7 @@ use xmpp_parsers::jid::Jid;
 
 use crate::bridge::{Bridge, NEWS_LOT, News};
 use crate::job::Owner;
+use crate::vitals::Pulse;
 
 use super::carrier::headline;
 use super::settings::Settings;
@@ -33,7 +34,12 @@ struct Teller {
 }
 
 /// Tells whoever wants to be told, for ever.
-pub(super) fn start(settings: &Settings, bridge: &Arc<Bridge>, mouth: &Mouthpiece) -> JoinSet<()> {
+pub(super) fn start(
+    settings: &Settings,
+    bridge: &Arc<Bridge>,
+    mouth: &Mouthpiece,
+    pulse: &Pulse,
+) -> JoinSet<()> {
     let mut by_owner = BTreeMap::<_, Vec<Jid>>::new();
     for peer in settings.supervisors.iter().filter(|peer| peer.notify) {
         by_owner
@@ -50,7 +56,8 @@ pub(super) fn start(settings: &Settings, bridge: &Arc<Bridge>, mouth: &Mouthpiec
             bridge: bridge.clone(),
             mouth: mouth.clone(),
         };
-        tellers.spawn(teller.tell(max_bytes));
+        let pulse = pulse.member();
+        tellers.spawn(async move { pulse.while_waiting(teller.tell(max_bytes)).await });
     }
     tellers
 }

@@ -23,6 +23,10 @@ const ANSWERED: &str = "answered";
 pub struct Vitals {
     /// Of the task that holds the line.
     pub pulse: Pulse,
+    /// Of the tasks that read and answer requests.
+    pub requests: Pulse,
+    /// Of the tasks that tell supervisors unasked.
+    pub notifications: Pulse,
     /// What was asked and how that ended.
     pub calls: Calls,
     /// Calls by their owner and what they came to.
@@ -61,6 +65,8 @@ impl Default for Vitals {
     fn default() -> Self {
         Self {
             pulse: Pulse::new("door", LIMIT),
+            requests: Pulse::group("requests", LIMIT),
+            notifications: Pulse::group("notifications", LIMIT),
             calls: Calls::default(),
             by_owner: Tally::default(),
             strangers: Count::default(),

@@ -32,7 +32,14 @@ fn every_loop_tells_of_its_last_turn() {
     assert_eq!(health["status"], "ok");
     let loops = health["loops"].as_object().unwrap();
     let names: Vec<_> = loops.keys().collect();
-    assert_eq!(names, ["conductor", "door", "housekeeping"]);
+    let all = [
+        "conductor",
+        "door",
+        "housekeeping",
+        "notifications",
+        "requests",
+    ];
+    assert_eq!(names, all);
     for turning in loops.values() {
         assert_eq!(turning["ok"], true);
         let age = turning["last_turn_seconds_ago"].as_f64().unwrap();

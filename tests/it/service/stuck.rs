@@ -8,7 +8,8 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use super::systemd::Ear;
-use crate::rig::gristmill::{ACCOUNTS, Gristmill};
+use crate::rig::DOMAIN;
+use crate::rig::gristmill::{ACCOUNTS, Gristmill, SUPERVISOR};
 use crate::rig::http::{Answer, get};
 use crate::rig::process::{command, spawn};
 use crate::rig::prosody::Prosody;
@@ -76,7 +77,9 @@ fn is_seen(thread: &str, loops: &[&str]) {
         ("NOTIFY_SOCKET", notify.to_str().unwrap()),
         ("WATCHDOG_USEC", "1500000"),
     ];
-    let flags = ["conductor.enabled=true"];
+    let supervisor = format!("{}@{DOMAIN}", SUPERVISOR.0);
+    let told = format!("supervisor=[{{ jid = '{supervisor}', notify = true }}]");
+    let flags = ["conductor.enabled=true", told.as_str()];
     let daemon = Gristmill::under_a_manager(&server, &flags, &environment);
     ear.wait_for("READY=1");
     ear.wait_for("WATCHDOG=1");
@@ -102,7 +105,9 @@ fn a_door_that_is_stuck() {
     is_seen("main", &["door"]);
 }
 
+/// What works off requests and tells supervisors unasked is seen as well.
 #[test]
-fn a_conductor_and_a_housekeeping_that_are_stuck() {
-    is_seen("tokio-rt-worker", &["conductor", "housekeeping"]);
+fn a_conductor_and_all_that_runs_beside_it_that_are_stuck() {
+    let loops = ["conductor", "housekeeping", "requests", "notifications"];
+    is_seen("tokio-rt-worker", &loops);
 }
