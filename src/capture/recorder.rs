@@ -1,10 +1,12 @@
 //! Captures while an operator wants it.
 
+use std::io::Error;
 use std::path::PathBuf;
 use std::sync::{PoisonError, RwLock};
 use std::time::Duration;
 
-use tokio::time::sleep;
+use tokio::task::spawn_blocking;
+use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::control::{Control, Order, Progress};
@@ -14,6 +16,12 @@ use crate::bridge::{Exchange, Witness};
 
 /// How soon an order is heard.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
+
+/// How long the end waits for what is not written yet.
+const LAST_FILES: Duration = Duration::from_secs(5);
+
+/// How long the last word on how it went may take.
+const LAST_WORD: Duration = Duration::from_secs(1);
 
 /// Hears what is asked and answered, and writes it down while that is wanted.
 pub struct Recorder {
@@ -38,30 +46,35 @@ impl Recorder {
     pub async fn run(&self, folder: Option<PathBuf>, stop: CancellationToken) {
         let mut order = None;
         if folder.is_some() {
-            order = self.look();
+            order = self.look().await;
             self.switch(folder).await;
         }
         let mut told = None;
-        loop {
-            let new = self.look();
-            if new != order {
-                self.switch(new.as_ref().and_then(|order| order.folder.clone()))
-                    .await;
-                order = new;
+        let heeding = async {
+            loop {
+                let new = self.look().await;
+                if new != order {
+                    self.switch(new.as_ref().and_then(|order| order.folder.clone()))
+                        .await;
+                    order = new;
+                }
+                self.tell(order.as_ref(), &mut told).await;
+                sleep(LOOK_EVERY).await;
             }
-            self.tell(order.as_ref(), &mut told);
-            tokio::select! {
-                () = stop.cancelled() => break,
-                () = sleep(LOOK_EVERY) => {}
-            }
+        };
+        tokio::select! {
+            () = stop.cancelled() => (),
+            () = heeding => (),
         }
-        self.switch(None).await;
-        self.tell(order.as_ref(), &mut told);
+        // A file system that hangs is not waited for.
+        let _ = timeout(LAST_FILES, self.switch(None)).await;
+        let _ = timeout(LAST_WORD, self.tell(order.as_ref(), &mut told)).await;
     }
 
     /// The order; one that cannot be read is none.
-    fn look(&self) -> Option<Order> {
-        let order = self.control.order();
+    async fn look(&self) -> Option<Order> {
+        let control = self.control.clone();
+        let order = on_files(move || control.order()).await;
         order.unwrap_or_else(|error| {
             tracing::debug!(%error, "capture.control cannot be read");
             None
@@ -92,10 +105,8 @@ impl Recorder {
     }
 
     /// Says how it goes, where that has changed and somebody has ever asked for it.
-    fn tell(&self, order: Option<&Order>, told: &mut Option<Progress>) {
-        let tape = self.tape.read().unwrap_or_else(PoisonError::into_inner);
-        let progress = tape.as_ref().map(Tape::progress);
-        drop(tape);
+    async fn tell(&self, order: Option<&Order>, told: &mut Option<Progress>) {
+        let progress = self.progress();
         if order.is_none() && progress.is_none() && told.is_none() {
             return;
         }
@@ -109,12 +120,27 @@ impl Recorder {
             let dropped = progress.dropped;
             tracing::warn!(dropped, "exchanges could not be captured in time");
         }
-        if before.as_ref() != Some(&progress)
-            && let Err(error) = self.control.tell(&progress)
-        {
+        if before.as_ref() == Some(&progress) {
+            return;
+        }
+        let control = self.control.clone();
+        if let Err(error) = on_files(move || control.tell(&progress)).await {
             tracing::warn!(%error, "capture.control cannot be written");
         }
     }
+
+    fn progress(&self) -> Option<Progress> {
+        let tape = self.tape.read().unwrap_or_else(PoisonError::into_inner);
+        tape.as_ref().map(Tape::progress)
+    }
+}
+
+/// Reads or writes files on a thread that may wait: the one that serves must not.
+async fn on_files<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, Error> + Send + 'static,
+) -> Result<T, Error> {
+    let done = spawn_blocking(work).await;
+    done.unwrap_or_else(|error| Err(Error::other(error)))
 }
 
 impl Witness for Recorder {
@@ -128,5 +154,33 @@ impl Witness for Recorder {
         if let Some(tape) = &*tape {
             tape.add(exchange);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rustix::fs::{CWD, FileType, Mode, mknodat};
+
+    /// With one that is waited for, this test does not end.
+    #[tokio::test]
+    async fn a_pipe_in_the_place_of_an_order_is_no_order_and_holds_up_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let place = folder.path().join("capture");
+        let (pipe, mode) = (FileType::Fifo, Mode::RUSR | Mode::WUSR);
+        mknodat(CWD, &place, pipe, mode, 0).unwrap();
+        let caps = Caps {
+            exchanges: 1,
+            bytes: 1024,
+        };
+        let recorder = Recorder::new(Control::at(&place), caps);
+        assert_eq!(recorder.look().await, None);
+        let stop = CancellationToken::new();
+        let ended = async {
+            sleep(LOOK_EVERY).await;
+            stop.cancel();
+        };
+        tokio::join!(recorder.run(None, stop.clone()), ended);
+        assert!(!recorder.is_listening());
     }
 }
