@@ -264,7 +264,7 @@ fn build_bridge(
 fn is_able(gate: Arc<Gate>, conducting: Option<&Conducting>) -> bridge::IsAble {
     let runs = conducting.map(Conducting::vitals);
     let can_run = move || runs.as_ref().is_none_or(conductor::Vitals::can_start);
-    Arc::new(move || gate.is_up().is_ok() && can_run())
+    Arc::new(move || gate.can_store().is_ok() && can_run())
 }
 
 /// How calls are answered.

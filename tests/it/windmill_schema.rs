@@ -306,11 +306,11 @@ const SPOILS: [fn(&mut JobSpec); 10] = [
     |spec| spec.outputs.push(named(&"x".repeat(256))),
     |spec| spec.stdout = Some(named("logs/x")),
     |spec| spec.stderr = Some(named("..")),
-    |spec| spec.parameters = "a 'b".to_owned(),
-    |spec| spec.parameters = "a\\".to_owned(),
+    |spec| spec.parameters = "a 'b".into(),
+    |spec| spec.parameters = "a\\".into(),
     |spec| spec.parameters = "x".repeat(200_000),
-    |spec| spec.transformation.path = "/bin/sh".to_owned(),
-    |spec| spec.transformation.path = "a/../../b".to_owned(),
+    |spec| spec.transformation.path = "/bin/sh".into(),
+    |spec| spec.transformation.path = "a/../../b".into(),
 ];
 
 fn named(name: &str) -> File {
