@@ -69,11 +69,18 @@ pub(super) fn are_children_told() -> bool {
 pub(super) fn look() -> io::Result<Look> {
     let own = rustix::process::getpid().as_raw_nonzero().get();
     let mut look = Look::default();
+    let mut pids: Vec<i32> = Vec::new();
     for entry in fs::read_dir("/proc")? {
-        let name = entry?.file_name();
-        let Some(pid) = name.to_str().and_then(|name| name.parse().ok()) else {
-            continue;
-        };
+        pids.extend(
+            entry?
+                .file_name()
+                .to_str()
+                .and_then(|name| name.parse::<i32>().ok()),
+        );
+    }
+    // The newest first: they are the most likely to end before their turn.
+    pids.sort_unstable_by(|one, other| other.cmp(one));
+    for pid in pids {
         match any(pid)? {
             Some((process, true)) => drop(look.dead.insert(pid, Some(process.session))),
             Some((process, false)) if pid != own => look.alive.push(process),
