@@ -30,9 +30,7 @@ pub(super) fn prepare(folder: &Path, order: &RunOrder) -> io::Result<()> {
     folder.make(WORK)?;
     // Whoever finds the run after a restart must know what it has to leave behind.
     let names = outputs::names(&order.spec.outputs);
-    if !names.is_empty() {
-        folder.write(OUTPUTS, &serde_json::to_vec(&names)?)?;
-    }
+    folder.write(OUTPUTS, &serde_json::to_vec(&names)?)?;
     Control::create(&folder, order.lease_until)?;
     // From now on a missing one was removed.
     Journal::open(&folder).map(drop)

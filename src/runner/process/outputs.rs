@@ -35,10 +35,10 @@ struct Hashed {
 /// lies in the program's folder itself, is not a link, and has at most `most` bytes.
 pub(super) fn gather(
     run: &Folder,
+    declared: Vec<String>,
     most: u64,
     unwanted: &CancellationToken,
 ) -> io::Result<(Vec<OutputFile>, Option<String>)> {
-    let declared = declared(run)?;
     let (mut found, mut missing, mut unusable) = (Vec::new(), Vec::new(), Vec::new());
     let work = match run.inner(WORK) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => None,
@@ -112,12 +112,11 @@ fn wrong(missing: &[String], unusable: &[String]) -> Option<String> {
     (!said.is_empty()).then(|| said.join("; "))
 }
 
-/// The names of the outputs that a run has to leave.
-fn declared(run: &Folder) -> io::Result<Vec<String>> {
-    let Some(list) = run.read(OUTPUTS, MAX_LIST_BYTES)? else {
-        return Ok(Vec::new());
-    };
-    serde_json::from_slice(&list).map_err(|_| folder::foreign(OUTPUTS, "it is no list of names"))
+/// The names of the outputs that a run has to leave; `None`: there is no list of them.
+pub(super) fn declared(run: &Folder) -> io::Result<Option<Vec<String>>> {
+    let list = run.read(OUTPUTS, MAX_LIST_BYTES)?;
+    let names = list.map(|list| serde_json::from_slice(&list)).transpose();
+    names.map_err(|_| folder::foreign(OUTPUTS, "it is no list of names"))
 }
 
 /// What is known of large outputs. What cannot be read is not known.
@@ -177,6 +176,14 @@ mod tests {
         (path, folder)
     }
 
+    fn gather_all(
+        folder: &Folder,
+        most: u64,
+        unwanted: &CancellationToken,
+    ) -> io::Result<(Vec<OutputFile>, Option<String>)> {
+        gather(folder, declared(folder)?.unwrap(), most, unwanted)
+    }
+
     fn pipe(path: &Path) {
         let kind = rustix::fs::FileType::Fifo;
         let mode = rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR;
@@ -192,7 +199,7 @@ mod tests {
         std::fs::create_dir(work.join("folder")).unwrap();
         symlink("abc", work.join("link")).unwrap();
         pipe(&work.join("pipe"));
-        let (found, wrong) = gather(&folder, 3, &CancellationToken::new()).unwrap();
+        let (found, wrong) = gather_all(&folder, 3, &CancellationToken::new()).unwrap();
         assert_eq!(found.len(), 1);
         assert_eq!(found[0].size, 3);
         assert_eq!(found[0].sha256[..4], [0xba, 0x78, 0x16, 0xbf]);
@@ -209,24 +216,24 @@ mod tests {
         File::create(&large).unwrap().set_len(LARGE).unwrap();
         let unwanted = CancellationToken::new();
         unwanted.cancel();
-        assert!(gather(&folder, u64::MAX, &unwanted).is_err());
-        let (first, _) = gather(&folder, u64::MAX, &CancellationToken::new()).unwrap();
+        assert!(gather_all(&folder, u64::MAX, &unwanted).is_err());
+        let (first, _) = gather_all(&folder, u64::MAX, &CancellationToken::new()).unwrap();
         // It is not read: that is unwanted.
-        let (again, _) = gather(&folder, u64::MAX, &unwanted).unwrap();
+        let (again, _) = gather_all(&folder, u64::MAX, &unwanted).unwrap();
         assert_eq!(first, again);
         File::options()
             .append(true)
             .open(large)
             .and_then(|mut file| std::io::Write::write_all(&mut file, b"1"))
             .unwrap();
-        assert!(gather(&folder, u64::MAX, &unwanted).is_err());
+        assert!(gather_all(&folder, u64::MAX, &unwanted).is_err());
     }
 
     #[test]
     fn a_list_that_is_none_is_foreign() {
         let (path, folder) = run(&[]);
         std::fs::write(path.path().join(OUTPUTS), "no list").unwrap();
-        let error = gather(&folder, 9, &CancellationToken::new()).unwrap_err();
+        let error = gather_all(&folder, 9, &CancellationToken::new()).unwrap_err();
         assert!(folder::is_foreign(&error));
     }
 }

@@ -15,6 +15,8 @@ use crate::job::{OutputFile, RunFault, RunReport, Verdict};
 
 /// What shells add to the number of the signal that ended a command.
 const SHELL_SIGNAL: i32 = 128;
+/// The code of a run of which it is not known what became of it.
+const LOST: &str = "lost";
 /// The code of a run that has changed what was put into its folder.
 const FOREIGN: &str = "foreign-files";
 /// What a run did that its wrapper should have ended.
@@ -48,7 +50,7 @@ pub(super) fn report(
             Ok(lost(Some(start.at), now, text))
         }
         Trace::Ended(start, Some(exit)) => {
-            let left = left(folder, settings, unwanted)?;
+            let left = left(&start, folder, settings, unwanted)?;
             Ok(ended(&start, &exit, left, settings))
         }
     }
@@ -57,21 +59,29 @@ pub(super) fn report(
 /// What an ended run has left: its outputs, and what is wrong with that. What is foreign is the
 /// doing of the run's program, and fails it for good.
 fn left(
+    start: &Start,
     folder: &Path,
     settings: &Settings,
     unwanted: &CancellationToken,
 ) -> io::Result<(Vec<OutputFile>, Option<RunFault>)> {
     let gathered = Folder::open(folder).and_then(|folder| {
         folder.check()?;
+        let declared = match outputs::declared(&folder)? {
+            None if start.lists_outputs => {
+                let text = "it ended well, but the list of its declared outputs is gone";
+                return Ok((Vec::new(), Some(fault(LOST, text))));
+            }
+            declared => declared.unwrap_or_default(),
+        };
         let most = settings.limits.file_size;
-        outputs::gather(&folder, most, unwanted)
+        let (found, wrong) = outputs::gather(&folder, declared, most, unwanted)?;
+        Ok((found, wrong.map(|wrong| fault(MISSING_OUTPUT, wrong))))
     });
     match gathered {
-        Ok((found, wrong)) => Ok((found, wrong.map(|wrong| fault(MISSING_OUTPUT, wrong)))),
         Err(error) if is_foreign(&error) => {
             Ok((Vec::new(), Some(fault(FOREIGN, error.to_string()))))
         }
-        Err(error) => Err(error),
+        gathered => gathered,
     }
 }
 
@@ -89,7 +99,7 @@ fn lost(started_at: Option<Timestamp>, ended_at: Timestamp, text: &str) -> RunRe
         exit_code: None,
         cpu: std::time::Duration::ZERO,
         peak_memory: 0,
-        fault: Some(fault("lost", text)),
+        fault: Some(fault(LOST, text)),
         outputs: Vec::new(),
     }
 }
@@ -111,6 +121,7 @@ fn ended(
         None => match (ended_by_itself(start, exit, settings), wrong) {
             (_, Some(wrong)) if wrong.code == FOREIGN => (Verdict::Failed, Some(wrong)),
             (Some((verdict, fault)), _) => (verdict, Some(fault)),
+            (None, Some(wrong)) if wrong.code == LOST => (Verdict::Lost, Some(wrong)),
             (None, Some(wrong)) => (Verdict::Failed, Some(wrong)),
             (None, None) => (Verdict::Succeeded, None),
         },

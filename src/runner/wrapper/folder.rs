@@ -21,7 +21,7 @@ pub const CONTROL: &str = "control";
 pub const PROGRESS: &str = "progress";
 /// How much of that was heard and kept.
 pub const HEARD: &str = "heard";
-/// The names of the files that it must leave behind; missing if there are none.
+/// The names of the files that it must leave behind.
 pub const OUTPUTS: &str = "outputs";
 /// The program's own folder.
 pub const WORK: &str = "work";

@@ -52,6 +52,10 @@ pub struct Start {
     /// How long it may take to end when it is asked to.
     #[serde(default)]
     pub grace: Option<Duration>,
+    /// Whether its folder had a list of declared outputs, be it an empty one. Earlier versions wrote
+    /// none where none were declared.
+    #[serde(default)]
+    pub lists_outputs: bool,
 }
 
 /// How a run ended.

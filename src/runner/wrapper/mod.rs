@@ -138,6 +138,7 @@ fn begin(run: &Run) -> Result<Watch, Refusal> {
         cgroup: brief.cgroup.clone(),
         timeout: Some(brief.timeout),
         grace: Some(brief.grace),
+        lists_outputs: true,
     };
     journal.append(&Entry::Start(start)).map_err(refuse)?;
     match launch::launch(&folder, &brief, &run.program, &run.arguments) {

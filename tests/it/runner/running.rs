@@ -164,6 +164,38 @@ async fn declared_outputs_are_recorded_and_a_missing_one_fails_the_job(
     assert!(text.contains("led-out (it is a link)"), "{text}");
 }
 
+/// Without the list of what it had to leave a run has not succeeded.
+#[rstest]
+#[tokio::test]
+async fn a_run_whose_list_of_outputs_is_gone_is_lost(
+    #[values(Way::Direct, Way::Socket)] way: Way,
+    #[values(None, Some("absent"))] declared: Option<&str>,
+) {
+    let stage = Stage::new(way).await;
+    stage.script("job", "rm ../outputs; exit $1");
+    let run = |record, exit| {
+        let mut spec = spec("job", exit);
+        spec.outputs = declared.map(file).into_iter().collect();
+        order(record, spec)
+    };
+    let report = stage.run_order(&run(1, "0")).await.unwrap();
+    assert_eq!((report.verdict, fault(&report)), (Verdict::Lost, "lost"));
+    let report = stage.run_order(&run(2, "1")).await.unwrap();
+    assert_eq!(fault(&report), "exit-status");
+
+    // A run of an earlier version has no list where nothing was declared.
+    let earlier = run(3, "0");
+    stage.runner().start(&earlier).await.unwrap();
+    stage.runner().ended(earlier.key).await.unwrap();
+    let journal = stage.run_folder(earlier.key).join("journal");
+    let text = fs::read_to_string(&journal).unwrap();
+    let without = text.replace(",\"lists_outputs\":true", "");
+    assert_ne!(without, text);
+    fs::write(journal, without).unwrap();
+    let report = stage.outcome(earlier.key).await;
+    assert_eq!(report.verdict, Verdict::Succeeded);
+}
+
 #[rstest]
 #[tokio::test]
 async fn what_can_never_run_is_permanent(#[values(Way::Direct, Way::Socket)] way: Way) {
