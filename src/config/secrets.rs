@@ -32,6 +32,14 @@ impl Xmpp {
         })?;
         read(&path)
     }
+
+    /// The same once more, for it may have been corrected; `None`: it came by what can be read only
+    /// once.
+    pub fn password_again(&self) -> Result<Option<SecretString>, Report> {
+        let found = find(self.password_file.as_deref(), "xmpp-password");
+        let is_file = found.is_some_and(|path| path.is_file());
+        is_file.then(|| self.password()).transpose()
+    }
 }
 
 impl Buffer {

@@ -32,8 +32,11 @@ impl Door<'_> {
         bridge: Arc<Bridge>,
         supervisors: watch::Receiver<Vec<Supervisor>>,
     ) -> Result<(), Report> {
+        let mut is_again = false;
         let opened = self.keep_open(|| {
-            self.read_password_again(&mut settings);
+            if std::mem::replace(&mut is_again, true) {
+                self.read_password_again(&mut settings);
+            }
             settings.supervisors.clone_from(&supervisors.borrow());
             xmpp::run(
                 settings.clone(),
@@ -75,8 +78,9 @@ impl Door<'_> {
 
     /// It may have been corrected.
     fn read_password_again(&self, settings: &mut Settings) {
-        match self.config.xmpp.password() {
-            Ok(password) => settings.password = password,
+        match self.config.xmpp.password_again() {
+            Ok(Some(password)) => settings.password = password,
+            Ok(None) => {}
             Err(report) => tracing::error!(%report, "the password stays as it was read before"),
         }
     }
