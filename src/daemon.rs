@@ -385,12 +385,17 @@ mod tests {
     use crate::config::{FileChoice, Sources};
     use crate::job::{Attempt, ContentHash, JobId, JobKey, State};
     use jiff::Timestamp;
+    use std::path::Path;
 
-    fn config(store: &StoreUrl) -> Config {
+    fn config(store: &StoreUrl, generation_file: &Path) -> Config {
         let flags = [
             ("xmpp.jid", "executor@localhost/here"),
             ("supervisor", "[{ jid = \"supervisor@localhost\" }]"),
             ("buffer.url", &store.to_string()),
+            (
+                "buffer.generation_file",
+                &generation_file.display().to_string(),
+            ),
         ];
         let sources = Sources {
             file: FileChoice::Without,
@@ -407,7 +412,8 @@ mod tests {
     async fn nobody_is_answered_from_a_store_with_strangers_jobs() {
         let folder = tempfile::tempdir().unwrap();
         let url = StoreUrl::Sqlite(folder.path().join("buffer.db"));
-        let (config, job_id) = (config(&url), JobId::new("1").unwrap());
+        let config = config(&url, &folder.path().join("generation"));
+        let job_id = JobId::new("1").unwrap();
         let job = NewJob {
             key: JobKey {
                 job_id: job_id.clone(),
