@@ -14,7 +14,6 @@ mod truth;
 mod witness;
 
 use std::collections::HashSet;
-use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
@@ -29,6 +28,7 @@ use crate::windmill::{
     Request, Style, Submission, SubmittedJob,
 };
 
+use demand::Demand;
 use telling::Telling;
 
 pub use answers::incident;
@@ -94,19 +94,13 @@ pub struct Bridge {
     telling: Option<Telling>,
     /// Hears everything; nobody, unless an operator may ask for it.
     witness: Option<Arc<dyn Witness>>,
-    /// Set once, when the daemon begins to stop: no job is wanted any more.
-    draining: AtomicBool,
-    /// Set while an operator has the daemon drained.
-    drained: Arc<AtomicBool>,
-    /// Whether jobs can be stored and run, as far as is known.
-    is_able: IsAble,
+    demand: Demand,
 }
 
 impl Bridge {
     /// A bridge over this buffer.
     #[must_use]
     pub fn new(buffer: Arc<dyn TaskBuffer>, clock: Arc<dyn Clock>, settings: Settings) -> Self {
-        let draining = AtomicBool::new(false);
         Self {
             buffer,
             clock,
@@ -114,9 +108,7 @@ impl Bridge {
             truth: None,
             telling: None,
             witness: None,
-            draining,
-            drained: Arc::default(),
-            is_able: Arc::new(|| true),
+            demand: Demand::default(),
         }
     }
 
