@@ -1,16 +1,18 @@
 //! What holds the runs to their limits, for those who look on beside the runner.
 
 use std::fmt;
-use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
 use super::super::cgroup::{Delegation, Wanted};
+use super::super::wrapper::folder::Folder;
 
 /// The file that says so, as the runner found it at its last start.
 const HELD: &str = "held";
+/// It is no longer, in bytes.
+const MAX_BYTES: u64 = 64 * 1024;
 
 /// What holds the runs to their limits of memory and processes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -25,14 +27,16 @@ pub enum Held {
 impl Held {
     /// As the runner found it at its last start; `None`: none has started in this folder.
     pub fn look(work_dir: &Path) -> io::Result<Option<Self>> {
-        match fs::read(work_dir.join(HELD)) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            text => Ok(Some(serde_json::from_slice(&text?)?)),
-        }
+        let folder = match Folder::open(work_dir) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            folder => folder?,
+        };
+        let text = folder.read(HELD, MAX_BYTES)?;
+        Ok(text.map(|text| serde_json::from_slice(&text)).transpose()?)
     }
 
     fn keep(&self, work_dir: &Path) -> io::Result<()> {
-        fs::write(work_dir.join(HELD), serde_json::to_vec(self)?)
+        Folder::open(work_dir)?.write(HELD, &serde_json::to_vec(self)?)
     }
 }
 

@@ -6,9 +6,10 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use rustix::fs::{Access, FlockOperation, access, flock};
+use rustix::fs::{Access, FlockOperation, OFlags, access, flock};
 use rustix::io::Errno;
 
+use super::super::wrapper::folder::Folder;
 use super::{OpenError, identity, processes, remove};
 use crate::job::{RecordId, RunKey, RunsFolder, StoreId, Token};
 
@@ -16,14 +17,14 @@ use crate::job::{RecordId, RunKey, RunsFolder, StoreId, Token};
 const HOLDER: &str = "holder";
 /// The file that names the store whose runs these are.
 const STORE: &str = "store";
-/// The same, while it is being written.
-const NEW_STORE: &str = "store.new";
 /// The folders of runs that are not forgotten.
 pub(super) const RUNS: &str = "runs";
 /// The folders that somebody may want to look at.
 pub(super) const KEPT: &str = "kept";
 /// The folders that are being removed, so that no run is ever half there.
 const REMOVED: &str = "removed";
+/// The names in these files are no longer, in bytes.
+const MAX_NAME_BYTES: u64 = 4096;
 /// The longest part of a holder's name that says on which machine it is, in bytes.
 const MAX_HOST_BYTES: usize = 64;
 /// How long to wait for the folder: a daemon that was killed while it started a process holds it
@@ -49,9 +50,9 @@ impl WorkDir {
         }
         let path = fs::canonicalize(path).map_err(failed(path.to_owned()))?;
         let name = path.join(HOLDER);
-        let mut options = File::options();
-        options.create(true).append(true).read(true);
-        let mut file = options.open(&name).map_err(failed(name.clone()))?;
+        let how = OFlags::CREATE | OFlags::APPEND | OFlags::RDWR;
+        let opened = Folder::open(&path).and_then(|folder| folder.file(HOLDER, how));
+        let mut file = opened.map_err(failed(name.clone()))?;
         if !lock(&file).map_err(failed(name.clone()))? {
             return Err(OpenError::InUse { path });
         }
@@ -117,14 +118,11 @@ impl WorkDir {
     /// Makes the folder this store's, for good, unless it is another one's: that one is returned.
     /// Only the runs of one store can be told apart by their keys.
     pub(super) fn belong_to(&self, store: &StoreId) -> io::Result<Option<String>> {
-        let name = self.path.join(STORE);
-        match fs::read_to_string(&name) {
-            Ok(known) => {
-                let known = known.trim_end();
-                return Ok((known != store.as_str()).then(|| known.to_owned()));
-            }
-            Err(error) if error.kind() == io::ErrorKind::NotFound => (),
-            Err(error) => return Err(error),
+        let folder = Folder::open(&self.path)?;
+        if let Some(known) = folder.read(STORE, MAX_NAME_BYTES)? {
+            let known = String::from_utf8_lossy(&known);
+            let known = known.trim_end();
+            return Ok((known != store.as_str()).then(|| known.to_owned()));
         }
         if has_runs(&self.path)? {
             let text = format!(
@@ -133,12 +131,7 @@ impl WorkDir {
             );
             return Err(io::Error::new(io::ErrorKind::InvalidData, text));
         }
-        let new = self.path.join(NEW_STORE);
-        let mut file = File::create(&new)?;
-        file.write_all(format!("{store}\n").as_bytes())?;
-        file.sync_all()?;
-        fs::rename(new, name)?;
-        File::open(&self.path)?.sync_all()?;
+        folder.write_durably(STORE, format!("{store}\n").as_bytes())?;
         Ok(None)
     }
 
@@ -210,7 +203,8 @@ pub(super) fn look(path: &Path) -> Result<(), OpenError> {
         .map_err(io::Error::from)
         .map_err(failed(there))?;
     let name = path.join(HOLDER);
-    let known = match File::open(&name) {
+    let opened = Folder::open(path).and_then(|folder| folder.file(HOLDER, OFlags::RDONLY));
+    let known = match opened {
         Ok(file) if !lock(&file).map_err(failed(&name))? => {
             return Err(OpenError::InUse {
                 path: path.to_owned(),
@@ -274,7 +268,9 @@ fn disown(path: &Path, holder: &mut File) -> io::Result<()> {
 fn read_holder(file: &mut File) -> io::Result<Option<String>> {
     let mut name = String::new();
     file.rewind()?;
-    file.read_to_string(&mut name)?;
+    Read::by_ref(file)
+        .take(MAX_NAME_BYTES)
+        .read_to_string(&mut name)?;
     let name = name.strip_suffix('\n').filter(|name| !name.is_empty());
     Ok(name.map(str::to_owned))
 }
@@ -304,6 +300,7 @@ pub(super) fn run_key(name: &str) -> Option<RunKey> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::Held;
     use super::*;
 
     #[test]
@@ -357,6 +354,27 @@ mod tests {
         let other = later.belong_to(&store("b2")).unwrap();
         assert_eq!(other.as_deref(), Some("a1"));
         assert_eq!(later.belong_to(&store("a1")).unwrap(), None);
+    }
+
+    /// Its runs' programs may put anything in the place of its files.
+    #[test]
+    fn a_pipe_in_the_place_of_a_file_is_an_error_and_not_waited_for() {
+        for name in [HOLDER, STORE, "identity", "held"] {
+            let folder = tempfile::tempdir().unwrap();
+            let kind = rustix::fs::FileType::Fifo;
+            let path = folder.path().join(name);
+            rustix::fs::mknodat(rustix::fs::CWD, &path, kind, 0o600.into(), 0).unwrap();
+            let store = StoreId::new("a1".to_owned()).unwrap();
+            let opened = WorkDir::open(folder.path()).map_err(|error| error.to_string());
+            let used = opened.and_then(|opened| {
+                opened
+                    .belong_to(&store)
+                    .map_err(|error| error.to_string())?;
+                Held::look(folder.path()).map_err(|error| error.to_string())
+            });
+            let said = used.unwrap_err();
+            assert!(said.contains("no regular file"), "{name}: {said}");
+        }
     }
 
     /// To a new name the claims of its runs would be another's.

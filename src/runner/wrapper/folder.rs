@@ -1,5 +1,5 @@
-//! What stands where in a run's folder, and how it is opened: all of it is in the hands of the
-//! run's program, which may put anything in its place.
+//! What stands where in a run's folder, and how it is opened, as are the files of the work folder:
+//! all of it is in the hands of the runs' programs, which may put anything in its place.
 
 use std::fs::File;
 use std::io::{self, Read, Write};
@@ -7,7 +7,8 @@ use std::os::fd::OwnedFd;
 use std::path::Path;
 
 use rustix::fs::{
-    AtFlags, CWD, Mode, OFlags, fcntl_setfl, fstat, mkdirat, openat, renameat, statat, unlinkat,
+    AtFlags, CWD, Mode, OFlags, fcntl_setfl, fstat, fsync, mkdirat, openat, renameat, statat,
+    unlinkat,
 };
 use rustix::io::Errno;
 
@@ -35,9 +36,9 @@ const CAREFULLY: OFlags = OFlags::NOFOLLOW
 
 const NO_FILE: &str = "it is no regular file";
 
-/// Something stands in a run's folder that is not what was put there.
+/// Something stands in a folder that is not what was put there.
 #[derive(Debug, thiserror::Error)]
-#[error("{0:?} in the run's folder is not what was put there: {1}")]
+#[error("{0:?} is not what was put there: {1}")]
 struct Foreign(String, String);
 
 /// Whether an error says that what stands in a run's folder is not what was put there.
@@ -66,7 +67,7 @@ fn judged(name: &str, errno: Errno) -> io::Error {
     }
 }
 
-/// A run's folder. Its files are only opened by it.
+/// A folder of ours. Its files are only opened by it.
 pub struct Folder(OwnedFd);
 
 impl Folder {
@@ -135,6 +136,22 @@ impl Folder {
 
     /// Replaces a file as a whole, or makes it.
     pub fn write(&self, name: &str, content: &[u8]) -> io::Result<()> {
+        self.replace(name, content, |_| Ok(()))
+    }
+
+    /// The same, so that after a crash of the machine the old or the new one is there.
+    pub fn write_durably(&self, name: &str, content: &[u8]) -> io::Result<()> {
+        self.replace(name, content, File::sync_all)?;
+        let folder = openat(&self.0, ".", OFlags::RDONLY | CAREFULLY, Mode::empty())?;
+        Ok(fsync(folder)?)
+    }
+
+    fn replace(
+        &self,
+        name: &str,
+        content: &[u8],
+        finish: fn(&File) -> io::Result<()>,
+    ) -> io::Result<()> {
         let new = format!("{name}.new");
         let judge = |errno| judged(name, errno);
         match unlinkat(&self.0, &new, AtFlags::empty()) {
@@ -142,7 +159,9 @@ impl Folder {
             Err(errno) => return Err(judge(errno)),
         }
         let how = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL;
-        self.file(&new, how)?.write_all(content)?;
+        let mut file = self.file(&new, how)?;
+        file.write_all(content)?;
+        finish(&file)?;
         renameat(&self.0, &new, &self.0, name).map_err(judge)
     }
 
