@@ -7,6 +7,7 @@
 //!   ▲ ▲                                                  │  ▲
 //!   │ └──────── a start goes well ──────── trying ◀──────┘  │  after a wait, once a look finds it fit
 //!   │                                  one job at a time ───┘  the host fails it
+//!   └ no job waits; or only looks found it unfit, and one finds it fit
 //! ```
 
 use std::collections::BTreeMap;
@@ -56,6 +57,8 @@ struct Inside {
     failures: u32,
     /// `None` while it is closed.
     unfit: Option<Unfit>,
+    /// Whether a start failed since it opened.
+    failed_a_start: bool,
     /// The job that the host failed last: another one is tried first.
     last_failed: Option<RecordId>,
     failed: BTreeMap<RecordId, Failed>,
@@ -119,8 +122,10 @@ impl Breaker {
     pub(super) fn looked(&self, found: Result<(), Fault>) {
         self.with(|inside| {
             inside.is_fit = Some(found.is_ok());
-            if let Err(fault) = found {
-                inside.open(fault);
+            match found {
+                Err(fault) => inside.open(fault),
+                Ok(()) if inside.is_unfit_by_looks_alone() => inside.close(),
+                Ok(()) => (),
             }
         });
     }
@@ -151,9 +156,11 @@ impl Breaker {
             Some(record) if inside.stage == Stage::Trying(None) => {
                 inside.stage = Stage::Trying(Some(record));
             }
-            Some(_) => (),
             // There is no other one.
-            None => inside.last_failed = None,
+            None if inside.last_failed.is_some() => inside.last_failed = None,
+            // None waits, so none is held up: the next one shows what the host can do.
+            None if inside.stage == Stage::Trying(None) => inside.close(),
+            Some(_) | None => (),
         });
     }
 
@@ -170,6 +177,7 @@ impl Breaker {
             if failed.is_some() || inside.failed.len() < MAX_FAILED {
                 inside.failed.entry(record).or_default().is_last = true;
             }
+            inside.failed_a_start = true;
             inside.open(fault);
             true
         })
@@ -222,7 +230,19 @@ impl Inside {
         self.stage = Stage::Closed;
         self.failures = 0;
         self.unfit = None;
+        self.failed_a_start = false;
         self.last_failed = None;
+    }
+
+    /// Whether only looks have found it unfit, and the wait after the last of them is over: then a
+    /// look is proof enough that it is fit.
+    fn is_unfit_by_looks_alone(&self) -> bool {
+        let waits = match self.stage {
+            Stage::Closed => return false,
+            Stage::Open(until) => until > Instant::now(),
+            Stage::Trying(record) => record.is_some(),
+        };
+        !self.failed_a_start && !waits
     }
 
     /// If this job was the one that was tried, another one may be.
@@ -330,11 +350,19 @@ mod tests {
         // It was killed before its turn: that says nothing about the host.
         breaker.over(id(1));
         assert_eq!(breaker.allowance(), Allowance::One { but: None });
-        assert!(breaker.unfit().is_some());
+        breaker.looked(Ok(()));
+        assert!(
+            breaker.unfit().is_some(),
+            "a look does not outweigh a start"
+        );
+        // Where no job waits none is held up.
+        breaker.tries(None);
+        assert_eq!(breaker.unfit(), None);
+        assert_eq!(breaker.allowance(), Allowance::AnyNumber);
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_host_that_is_unfit_by_its_looks_is_tried_once_they_are_well() {
+    async fn a_host_that_is_unfit_by_its_looks_is_fit_once_they_are_well() {
         let breaker = fit();
         for _ in 0..100 {
             breaker.looked(Err(fault("no programs")));
@@ -343,8 +371,13 @@ mod tests {
         }
         assert_eq!(breaker.unfit().unwrap().why, "no programs");
         breaker.looked(Ok(()));
+        assert_eq!(breaker.allowance(), Allowance::AnyNumber);
+        assert_eq!(breaker.unfit(), None, "no job is needed for that");
+        breaker.looked(Err(fault("no programs")));
+        breaker.looked(Ok(()));
+        assert!(breaker.unfit().is_some(), "before the wait is over");
+        advance(ONE).await;
         assert_eq!(breaker.allowance(), Allowance::One { but: None });
-        assert!(breaker.unfit().is_some(), "until a job has started");
         breaker.tries(Some(id(1)));
         // What started before it went bad does not count.
         breaker.looked(Err(fault("no programs")));

@@ -77,7 +77,10 @@ impl Life {
                     self.host_failed(&why);
                     (Step::Abandon, why)
                 }
-                Some(_) => return true,
+                Some(_) => {
+                    self.context.breaker().went_well(record);
+                    return true;
+                }
                 None => return false,
             },
         };
