@@ -3,11 +3,12 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, ErrorKind, Write};
-use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt, fchown};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 
 use jiff::Timestamp;
+use rustix::process::geteuid;
 
 use super::{BufferError, OpenError};
 use crate::job::StoreId;
@@ -263,6 +264,11 @@ fn write(path: &Path, line: &str) -> io::Result<File> {
         .truncate(true)
         .mode(FILE_MODE);
     let mut file = options.open(&new)?;
+    if geteuid().is_root() {
+        // An operator's command may run as root; the daemon has to read and write it.
+        let owner = fs::metadata(folder)?;
+        fchown(&file, Some(owner.uid()), Some(owner.gid()))?;
+    }
     file.write_all(line.as_bytes())?;
     file.sync_all()?;
     fs::rename(&new, path)?;
