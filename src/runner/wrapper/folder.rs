@@ -73,7 +73,12 @@ pub struct Folder(OwnedFd);
 impl Folder {
     /// The one of this path.
     pub fn open(path: &Path) -> io::Result<Self> {
-        Self::open_at(CWD, path).map_err(|errno| judged(".", errno))
+        Self::open_at(CWD, path).map_err(|errno| match errno {
+            // No right to the folder itself is needed: it is one above that cannot be searched, which
+            // is not in the program's hands.
+            Errno::ACCESS => errno.into(),
+            errno => judged(".", errno),
+        })
     }
 
     /// A folder in it.
