@@ -55,7 +55,11 @@ impl KeptFolders {
         let mut left = Left::of(&by_end);
         for (run, facts) in by_end {
             if is_purged(run) || left.is_beyond(limits) || limits.is_too_old(facts.ended, now) {
-                remove(run).map_err(failed)?;
+                if let Err(error) = remove(run) {
+                    // The next round tries it again; the others are not held up by it.
+                    tracing::debug!(%run, %error, "what is kept of a run cannot be removed");
+                    continue;
+                }
                 known.remove(&run);
                 left.without(facts);
             }
