@@ -45,7 +45,8 @@ pub(super) fn look(connection: &Connection) -> Result<(), BufferError> {
         disk.f_bavail
     };
     let room = blocks.saturating_mul(disk.f_frsize);
-    if room < LEAST_ROOM {
+    // Some file systems do not count blocks.
+    if disk.f_blocks > 0 && room < LEAST_ROOM {
         let why = format!("its disk has {room} bytes left");
         return Err(BufferError::Full(format!("{}: {why}", path.display())));
     }

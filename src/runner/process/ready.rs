@@ -52,9 +52,10 @@ fn room_for_runs(runs: &Path) -> Result<(), RunError> {
     access(runs, Access::WRITE_OK | Access::EXEC_OK).map_err(unfit)?;
     let disk = statvfs(runs).map_err(unfit)?;
     let room = disk.f_bavail.saturating_mul(disk.f_frsize);
-    // Some file systems do not count files.
+    // Some file systems do not count blocks, or files.
+    let has_no_room = disk.f_blocks > 0 && room < LEAST_ROOM;
     let has_no_file = disk.f_files > 0 && disk.f_favail == 0;
-    if room < LEAST_ROOM || has_no_file {
+    if has_no_room || has_no_file {
         return Err(unfit(Errno::NOSPC));
     }
     Ok(())
