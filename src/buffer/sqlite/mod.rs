@@ -6,6 +6,7 @@ mod claims;
 mod generation;
 mod keys;
 mod kill;
+mod lock;
 mod log;
 mod lookup;
 mod notices;

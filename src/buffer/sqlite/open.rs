@@ -1,30 +1,24 @@
 //! Opening the file: the lock, its settings, its schema.
 
 use std::error::Error;
-use std::fs::{File, OpenOptions, TryLockError};
+use std::fs::{File, OpenOptions};
 use std::io::{self, ErrorKind};
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use rusqlite::{Connection, OpenFlags, OptionalExtension};
 use tokio::task::spawn_blocking;
 
-use super::generation;
-use super::place::{self, Place};
+use super::place::Place;
+use super::{generation, lock};
 use crate::buffer::generation::Generation;
 use crate::buffer::migrate::{self, APPLIED_QUERY};
 use crate::buffer::{BufferError, OpenError, Options, Step};
 
 /// How long a transaction waits for another process that writes the file (an operator's shell).
 pub(super) const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
-
-/// How long an opener waits for a predecessor that is just ending.
-const LOCK_PATIENCE: Duration = Duration::from_secs(1);
-
-/// How often it looks meanwhile.
-const LOCK_POLL: Duration = Duration::from_millis(20);
 
 /// The store's files are nobody else's business.
 const FILE_MODE: u32 = 0o600;
@@ -44,7 +38,7 @@ pub(super) async fn for_writing(path: &Path, options: &Options) -> Result<Opened
     blocking(path, move |path| {
         create_private(path)?;
         let mut place = at(path, Place::of(path))?;
-        let (name, lock) = lock(path)?;
+        let (name, lock) = lock::take(path)?;
         at(path, place.add_lock(name, &lock))?;
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let mut connection = connect(path, flags)?;
@@ -72,6 +66,7 @@ pub(super) async fn for_operating(path: &Path) -> Result<Opened, OpenError> {
     check_readable(path).await?;
     blocking(path, |path| {
         let place = at(path, Place::of(path))?;
+        lock::refuse_another_file(path)?;
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let connection = connect(path, flags)?;
         configure(&connection).map_err(|why| cannot_open(path, &why))?;
@@ -94,7 +89,7 @@ fn complete(mut place: Place, path: &Path) -> Result<Arc<Place>, OpenError> {
     Ok(Arc::new(place))
 }
 
-fn at<T>(path: &Path, looked: io::Result<T>) -> Result<T, OpenError> {
+pub(super) fn at<T>(path: &Path, looked: io::Result<T>) -> Result<T, OpenError> {
     let text = |why| {
         format!(
             "cannot look at {} and the files beside it: {why}",
@@ -123,6 +118,7 @@ pub(super) async fn check_readable(path: &Path) -> Result<Arc<Place>, OpenError>
 }
 
 pub(super) fn connect_for_reading(path: &Path) -> Result<Connection, OpenError> {
+    lock::refuse_another_file(path)?;
     connect(
         path,
         OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX,
@@ -207,34 +203,11 @@ fn run(connection: &mut Connection) -> Result<(), OpenError> {
     })
 }
 
-/// The lock's name is that of the file itself, whatever links lead to it.
-fn lock(path: &Path) -> Result<(PathBuf, File), OpenError> {
-    let unreadable = |why| OpenError::Invalid(format!("cannot find {}: {why}", path.display()));
-    let name = place::beside(path, ".lock").map_err(unreadable)?;
-    let file = open_private(&name)?;
-    let begin = Instant::now();
-    loop {
-        match file.try_lock() {
-            Ok(()) => return Ok((name, file)),
-            Err(TryLockError::WouldBlock) if begin.elapsed() < LOCK_PATIENCE => {
-                std::thread::sleep(LOCK_POLL);
-            }
-            Err(TryLockError::WouldBlock) => return Err(OpenError::InUse(path.to_owned())),
-            Err(TryLockError::Error(why)) => {
-                return Err(OpenError::Invalid(format!(
-                    "cannot lock {}: {why}",
-                    name.display()
-                )));
-            }
-        }
-    }
-}
-
 fn create_private(path: &Path) -> Result<(), OpenError> {
     open_private(path).map(drop)
 }
 
-fn open_private(path: &Path) -> Result<File, OpenError> {
+pub(super) fn open_private(path: &Path) -> Result<File, OpenError> {
     let mut options = OpenOptions::new();
     options
         .write(true)

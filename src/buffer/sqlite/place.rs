@@ -82,13 +82,15 @@ impl Place {
                 Ok(_) => {
                     return Err(BufferError::Unreachable(format!(
                         "{path_of} was replaced by another file while it was open; put the \
-                         first one back, or restart gristmill to use the new one"
+                         first one back, or stop gristmill and run `gristmill migrate \
+                         --accept-restored` to use the new one"
                     )));
                 }
                 Err(why) if why.kind() == io::ErrorKind::NotFound => {
                     return Err(BufferError::Unreachable(format!(
                         "{path_of} was removed or moved while it was open; put it back, or \
-                         restart gristmill to begin with a new one"
+                         stop gristmill and run `gristmill migrate --accept-restored` to begin \
+                         with a new one"
                     )));
                 }
                 Err(why) => {

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use gristmill::buffer::{BufferError, Lookup, Store, StoreUrl};
+use gristmill::buffer::{self, BufferError, Lookup, Options, Store, StoreUrl};
 
 use super::place::Place;
 use super::write::{job, job_id, owner, request, store_new};
@@ -45,6 +45,44 @@ async fn is_away(store: &dyn Store) -> String {
         Err(BufferError::Unreachable(why)) => why,
         stored => panic!("{stored:?}"),
     }
+}
+
+/// Its connections would share the daemon's log, and destroy both files.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_copy_in_the_place_of_an_open_file_is_open_to_no_command() {
+    let place = Place::sqlite();
+    let (file, options) = (file(&place), Options::default());
+    let store = place.open().await;
+    store_new(&*store, "o", vec![job("1")]).await;
+    let aside = with(&file, ".aside");
+    fs::rename(&file, &aside).unwrap();
+    fs::copy(&aside, &file).unwrap();
+    let operating = buffer::open_for_operating(&place.url(), &options)
+        .await
+        .map(drop);
+    let reading = buffer::open_for_reading(&place.url(), &options)
+        .await
+        .map(drop);
+    for opened in [operating, reading] {
+        let why = opened.unwrap_err().to_string();
+        assert!(
+            why.contains("is not the file that the daemon has open"),
+            "{why}"
+        );
+    }
+    fs::rename(&aside, &file).unwrap();
+    let operating = buffer::open_for_operating(&place.url(), &options)
+        .await
+        .unwrap();
+    store_new(&*operating, "o", vec![job("2")]).await;
+    drop((operating, store));
+    // With no daemon, any file may be used.
+    fs::copy(&file, &aside).unwrap();
+    fs::rename(&aside, &file).unwrap();
+    buffer::open_for_operating(&place.url(), &options)
+        .await
+        .map(drop)
+        .unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]
