@@ -321,13 +321,7 @@ fn orders(
     claims: &[(RecordId, Token)],
 ) -> rusqlite::Result<Orders> {
     let mut held = held(connection)?;
-    // What runs here is ours by any name, and the token tells whether it still is.
-    let asked: HashSet<_> = claims
-        .iter()
-        .map(|(id, _)| id.get().cast_signed())
-        .collect();
-    let ours = Some(holder.as_str().as_bytes());
-    held.retain(|row| row.holder.as_deref() == ours || asked.contains(&row.id));
+    held.retain(|row| row.holder.as_deref() == Some(holder.as_str().as_bytes()));
     let drain = connection
         .prepare_cached("SELECT 1 FROM drains WHERE daemon IN ('', ?) AND is_on = 1")?
         .exists([daemon])?;
