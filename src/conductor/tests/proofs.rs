@@ -93,7 +93,7 @@ fn simulation_repeats_itself() {
 fn simulation_leads_everywhere() {
     hush();
     let mut sums = [0; 12];
-    for seed in 0..40 {
+    for seed in 0..160 {
         let counters = play(seed, Sabotage::default(), false).counters;
         let Counters {
             claimed,

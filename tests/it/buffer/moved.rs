@@ -75,14 +75,6 @@ async fn a_copy_in_the_place_of_an_open_file_is_open_to_no_command() {
         .await
         .unwrap();
     store_new(&*operating, "o", vec![job("2")]).await;
-    drop((operating, store));
-    // With no daemon, any file may be used.
-    fs::copy(&file, &aside).unwrap();
-    fs::rename(&aside, &file).unwrap();
-    buffer::open_for_operating(&place.url(), &options)
-        .await
-        .map(drop)
-        .unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -207,7 +207,7 @@ async fn a_job_that_puts_a_pipe_in_the_place_of_our_files_fails_once() {
     for id in ids {
         let record = stage.wait_for_end(id).await;
         assert_eq!(record.state, State::Failed, "{record:?}");
-        assert!(record.reason.unwrap().contains("run's folder"));
+        assert!(record.reason.unwrap().contains("is not what was put there"));
     }
     assert_eq!(stage.log().lines().count(), names.len(), "each ran once");
     stage.wait_for_quiet().await;
