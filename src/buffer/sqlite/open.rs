@@ -66,7 +66,6 @@ pub(super) async fn for_operating(path: &Path) -> Result<Opened, OpenError> {
     check_readable(path).await?;
     blocking(path, |path| {
         let place = at(path, Place::of(path))?;
-        lock::refuse_another_file(path)?;
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let connection = connect(path, flags)?;
         configure(&connection).map_err(|why| cannot_open(path, &why))?;
@@ -118,7 +117,6 @@ pub(super) async fn check_readable(path: &Path) -> Result<Arc<Place>, OpenError>
 }
 
 pub(super) fn connect_for_reading(path: &Path) -> Result<Connection, OpenError> {
-    lock::refuse_another_file(path)?;
     connect(
         path,
         OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX,
@@ -158,6 +156,7 @@ pub(super) async fn blocking<T: Send + 'static>(
 }
 
 fn connect(path: &Path, flags: OpenFlags) -> Result<Connection, OpenError> {
+    lock::refuse_another_file(path)?;
     let open = || {
         let connection = Connection::open_with_flags(path, flags)?;
         connection.busy_timeout(BUSY_TIMEOUT)?;
