@@ -30,9 +30,10 @@ fn site(owner: &str) -> TempDir {
          password_file = \"{}\"\n\
          [[supervisor]]\njid = \"supervisor@localhost\"\nowner = \"{owner}\"\n\
          [buffer]\nurl = \"sqlite:{}\"\n[conductor]\nenabled = false\n\
-         [http]\nlisten = \"\"\n",
+         [http]\nlisten = \"\"\n[runner.process]\nwork_dir = \"{}\"\n",
         password.display(),
-        store(path).display()
+        store(path).display(),
+        path.join("work").display()
     );
     fs::write(path.join("gristmill.toml"), config).unwrap();
     folder
