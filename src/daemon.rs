@@ -385,23 +385,19 @@ mod tests {
     use crate::config::{FileChoice, Sources};
     use crate::job::{Attempt, ContentHash, JobId, JobKey, State};
     use jiff::Timestamp;
-    use std::path::Path;
 
-    fn config(store: &StoreUrl, generation_file: &Path) -> Config {
-        let flags = [
+    /// The least that is configured, and these keys.
+    pub(super) fn config_with(keys: &[(&str, &str)]) -> Config {
+        let least = [
             ("xmpp.jid", "executor@localhost/here"),
             ("supervisor", "[{ jid = \"supervisor@localhost\" }]"),
-            ("buffer.url", &store.to_string()),
-            (
-                "buffer.generation_file",
-                &generation_file.display().to_string(),
-            ),
         ];
+        let flags = least.iter().chain(keys);
         let sources = Sources {
             file: FileChoice::Without,
             flags: flags
-                .map(|(key, value)| (key.to_owned(), value.to_owned()))
-                .into(),
+                .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()))
+                .collect(),
             environment: Vec::new(),
         };
         config::load(&sources).unwrap().config
@@ -412,7 +408,11 @@ mod tests {
     async fn nobody_is_answered_from_a_store_with_strangers_jobs() {
         let folder = tempfile::tempdir().unwrap();
         let url = StoreUrl::Sqlite(folder.path().join("buffer.db"));
-        let config = config(&url, &folder.path().join("generation"));
+        let generation = folder.path().join("generation");
+        let config = config_with(&[
+            ("buffer.url", &url.to_string()),
+            ("buffer.generation_file", &generation.display().to_string()),
+        ]);
         let job_id = JobId::new("1").unwrap();
         let job = NewJob {
             key: JobKey {

@@ -88,8 +88,9 @@ impl Door<'_> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::tests::config_with;
     use super::*;
-    use crate::config::{FileChoice, Sources, Supervision};
+    use crate::config::Supervision;
     use crate::error::Code;
     use std::cell::Cell;
     use std::time::Duration;
@@ -97,21 +98,6 @@ mod tests {
 
     /// ejabberd bans after so many tries.
     const BANNED_AFTER: usize = 20;
-
-    fn config() -> Config {
-        let flags = [
-            ("xmpp.jid", "executor@localhost/here"),
-            ("supervisor", "[{ jid = \"supervisor@localhost\" }]"),
-        ];
-        let sources = Sources {
-            file: FileChoice::Without,
-            flags: flags
-                .map(|(key, value)| (key.to_owned(), value.to_owned()))
-                .into(),
-            environment: Vec::new(),
-        };
-        crate::config::load(&sources).unwrap().config
-    }
 
     fn managed() -> Manager {
         Manager::new(&Supervision {
@@ -126,7 +112,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_door_that_is_denied_is_opened_again_ever_more_rarely_and_the_loop_turns() {
-        let (config, manager, shutdown) = (config(), managed(), CancellationToken::new());
+        let (config, manager, shutdown) = (config_with(&[]), managed(), CancellationToken::new());
         let vitals = Arc::<xmpp::Vitals>::default();
         let door = Door {
             config: &config,
@@ -161,7 +147,11 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_refusal_ends_a_door_at_once_where_a_person_sees_it() {
-        let (config, manager, shutdown) = (config(), Manager::default(), CancellationToken::new());
+        let (config, manager, shutdown) = (
+            config_with(&[]),
+            Manager::default(),
+            CancellationToken::new(),
+        );
         let door = Door {
             config: &config,
             vitals: Arc::default(),
@@ -176,7 +166,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn what_no_other_try_heals_ends_the_door_below_a_manager_too() {
-        let (config, manager, shutdown) = (config(), managed(), CancellationToken::new());
+        let (config, manager, shutdown) = (config_with(&[]), managed(), CancellationToken::new());
         let door = Door {
             config: &config,
             vitals: Arc::default(),

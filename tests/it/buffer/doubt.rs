@@ -1,5 +1,6 @@
 //! Commits of which the answer is late or lost.
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use gristmill::buffer::{
@@ -30,6 +31,18 @@ pub fn through(proxy: &Proxy, place: &Place) -> (StoreUrl, Options) {
         ..place.options()
     };
     (StoreUrl::Mysql(url), options)
+}
+
+/// An open gate whose store is reached through a proxy.
+async fn gate_through(proxy: &Proxy, place: &Place) -> Arc<Gate> {
+    let (url, options) = through(proxy, place);
+    let open = move || {
+        let (url, options) = (url.clone(), options.clone());
+        async move { buffer::open(&url, &options).await }
+    };
+    let gate = Gate::start(open, LIMIT, CancellationToken::new());
+    gate.opened().await.unwrap();
+    gate
 }
 
 /// The answer to a COMMIT is lost in each way: the store finds out what became of it.
@@ -67,13 +80,7 @@ async fn a_commit_without_an_answer_is_read_back() {
 async fn a_swallowed_answer_is_unknown_meanwhile() {
     let (server, place) = place();
     let proxy = Proxy::start(server.port()).await;
-    let (url, options) = through(&proxy, &place);
-    let open = move || {
-        let (url, options) = (url.clone(), options.clone());
-        async move { buffer::open(&url, &options).await }
-    };
-    let gate = Gate::start(open, LIMIT, CancellationToken::new());
-    gate.opened().await.unwrap();
+    let gate = gate_through(&proxy, &place).await;
     proxy.spoil_next_commit(Mischief::SwallowAnswer);
     let stored = gate.store(request("o", vec![job("1")])).await;
     assert!(is_unreachable(&stored), "{stored:?}");
@@ -159,13 +166,7 @@ async fn a_commit_that_never_ends_is_ended() {
 async fn another_server_does_not_settle_a_commit_in_doubt() {
     let ((old, place), other) = (place(), MariaDb::start());
     let proxy = Proxy::start(old.port()).await;
-    let (url, options) = through(&proxy, &place);
-    let open = move || {
-        let (url, options) = (url.clone(), options.clone());
-        async move { buffer::open(&url, &options).await }
-    };
-    let gate = Gate::start(open, LIMIT, CancellationToken::new());
-    gate.opened().await.unwrap();
+    let gate = gate_through(&proxy, &place).await;
     let before = store_new(&*gate, "o", vec![job("before")]).await[0];
     old.copy_database("mill", &other);
     // It is no older copy, as far as is known.
