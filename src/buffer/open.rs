@@ -86,7 +86,7 @@ pub enum OpenError {
         /// Until when the other one was written to, as far as is known.
         known_at: Timestamp,
     },
-    /// It holds jobs of owners about which nobody may ask, or other supervisors than before.
+    /// It holds jobs of owners that no supervisor has, or other supervisors than before.
     #[error("a supervisor would be answered `rejected` about jobs that it handed in, those of {0}")]
     Orphaned(String),
     /// What is configured, or what is there, cannot serve as a store.

@@ -92,14 +92,14 @@ errors! {
         "A newer gristmill has migrated it."; "Install that version."
     SchemaTooOld = 305, Failed: "the store's schema is older";
         "It lacks steps, and this command takes none."; "Run `gristmill migrate`."
-    Orphans = 306, Configuration: "there are jobs of nobody";
+    Orphans = 306, Configuration: "jobs belong to no supervisor";
         "Jobs that have not ended, or whose end was not reported, belong to an owner that no supervisor has, or that its JID had before."; "Give the [[supervisor]] its owner back until they are reported, or set buffer.allow_orphans."
     StoreInvalid = 307, Configuration: "this cannot be a store";
         "What buffer.url names is no store, or cannot be made one."; "Check buffer.url and the rights of its folder."
     StoreMute = 308, Unreachable: "the store does not answer";
         "It was there and gave no answer in time."; "Try again; look at the server's load and log."
     StoreTrouble = 310, Failed: "the store cannot do it";
-        "It is full, takes no writes or is damaged, or somebody changed it meanwhile."; "Make room; look at it with the store's own client; try again."
+        "It is full, takes no writes or is damaged, or another program changed it meanwhile."; "Make room; look at it with the store's own client; try again."
     StoreRestored = 311, Conflict: "the store is not the newest one";
         "It is an older copy, or another store, than answers were given from."; "Put the newest store back, or accept the loss: `gristmill migrate --accept-restored`."
 

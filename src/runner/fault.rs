@@ -41,7 +41,7 @@ pub(super) enum Fault {
     Host,
     /// The job's, or its program's: it never will go better.
     Job,
-    /// The program's, just now: somebody is writing it.
+    /// The program's, just now: another process is writing it.
     Passing,
 }
 

@@ -106,7 +106,7 @@ pub(super) struct Link {
     unasked: Unasked,
     /// What those hear who are no supervisors; it goes last.
     courtesies: Courtesies,
-    /// `None`: nobody asks how long its stanzas have waited.
+    /// `None`: how long its stanzas have waited is not measured.
     probe: Option<Probe>,
 }
 

@@ -84,7 +84,7 @@ impl Growing {
 }
 
 /// Whether the database may lack what was answered: it is a copy that was accepted at this time or
-/// later, or is not as far as it was, which nobody accepted.
+/// later, or is not as far as it was, which no operator accepted.
 pub(super) async fn may_lack(conn: &mut Conn, known: i64, since: Timestamp) -> Result<bool> {
     let find = "SELECT EXISTS (SELECT 1 FROM restored WHERE accepted_at >= ?)
                     OR EXISTS (SELECT 1 FROM generation WHERE number < ?)";

@@ -71,7 +71,7 @@ struct Writing {
     writer: Writer,
     /// For conductors.
     desk: Desk,
-    /// Keeps what supervisors are told unasked, and what a holder promises; nobody else waits.
+    /// Keeps what supervisors are told unasked, and what a holder promises; no other request waits for it.
     teller: Mutex<Session>,
     /// For operators.
     operator: Mutex<Session>,

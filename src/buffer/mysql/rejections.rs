@@ -76,7 +76,7 @@ pub(super) async fn is_stale(
 
 impl Rejection {
     /// Remembers the keys; for each, whether it still has no record. `None`: the database is a copy
-    /// that was accepted not long ago, or one that nobody accepted.
+    /// that was accepted not long ago, or one that no operator accepted.
     pub async fn write(&self, conn: &mut Conn, budget: usize) -> Result<Option<Vec<bool>>> {
         if generation::may_lack(conn, self.generation, self.forget_before).await? {
             return Ok(None);

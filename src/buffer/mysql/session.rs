@@ -102,7 +102,7 @@ impl Session {
     }
 
     /// Makes a session end, beside what goes on here. On a server that is not reached any more it
-    /// is in nobody's way.
+    /// blocks no other session.
     fn end(&self, lock: SessionLock) {
         let server = self.server.clone();
         tokio::spawn(async move {

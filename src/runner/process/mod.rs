@@ -42,11 +42,11 @@ pub use settings::{KeepLimits, KeepWork, Settings};
 use shared::Shared;
 pub use written::{Written, written};
 
-/// How often a run is looked at whose end nobody tells.
+/// How often a run is looked at whose end is not reported.
 const LOOK_AGAIN: Duration = Duration::from_millis(20);
 /// The same once it has been looked at for some time.
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
-/// A run whose end nobody tells, and that lives for so long, does not end as it should.
+/// A run whose end is not reported, and that lives for so long, does not end as it should.
 const UNTOLD_LIMIT: Duration = Duration::from_secs(45);
 /// How often it is looked whether a run should have ended.
 const DEADLINE_LOOK: Duration = Duration::from_secs(1);
@@ -201,7 +201,7 @@ impl Runner for ProcessRunner {
     }
 
     async fn collect(&self, run: RunKey) -> Result<RunReport, RunError> {
-        // Large files take long to be read: not longer than somebody waits for it.
+        // Large files take long to be read: not longer than the caller waits for it.
         let unwanted = CancellationToken::new();
         let _until_dropped = unwanted.clone().drop_guard();
         self.aside(move |shared| shared.collect(run, &unwanted))

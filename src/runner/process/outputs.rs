@@ -157,7 +157,7 @@ fn hash(file: &mut File, size: u64, unwanted: &CancellationToken) -> io::Result<
             Some(bytes) => hash.update(bytes),
         }
     }
-    Err(io::Error::other("nobody waits for it any more"))
+    Err(io::Error::other("its result is not wanted any more"))
 }
 
 #[cfg(test)]

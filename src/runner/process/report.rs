@@ -26,7 +26,7 @@ const OVERDUE: &str = "its wrapper did not end it, so that the runner killed bot
 const MISSING_OUTPUT: &str = "missing-output";
 
 /// A run's report, from its trace and its folder, unless it is `unwanted` meanwhile. `now` is when
-/// a run ended that nobody saw end.
+/// a run ended whose end was not observed.
 pub(super) fn report(
     trace: Trace,
     folder: &Path,

@@ -401,7 +401,7 @@ mod tests {
     }
 
     #[test]
-    fn a_folder_with_runs_that_lost_its_store_is_nobodys() {
+    fn a_folder_with_runs_that_lost_its_store_belongs_to_none() {
         let folder = tempfile::tempdir().unwrap();
         let store = StoreId::new("a1".to_owned()).unwrap();
         let opened = WorkDir::open(folder.path()).unwrap();
